@@ -1,0 +1,3 @@
+//! Leases to bytes: the listeners and what they answer.
+
+pub mod control;

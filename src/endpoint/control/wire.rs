@@ -1,0 +1,245 @@
+//! What goes over the control socket: HTTP/1.1 with JSON bodies, the same types on both sides.
+//!
+//! ```text
+//! GET  /v1/status                          -> Status          (the caller's profiles only)
+//! GET  /v1/profiles                        -> ProfileList     (the caller's profiles only)
+//! GET  /v1/profiles/NAME/status            -> ProfileStatus
+//! GET  /v1/profiles/NAME/credentials       -> ProcessCredentials, waits up to 20 s
+//! POST /v1/profiles/NAME/ticket  TicketRequest -> Ticket
+//! POST /v1/profiles/NAME/refresh           -> ProfileStatus, waits up to 20 s
+//! POST /v1/profiles/NAME/forget            -> ProfileStatus
+//! ```
+//!
+//! NAME is percent-encoded. Every other answer than 200 carries an [`ErrorBody`].
+
+use serde::{Deserialize, Serialize};
+
+/// Who serves, and the state of everything the caller may see.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// When it started, as a timestamp.
+    pub started: String,
+    /// What it listens on.
+    pub endpoints: Vec<EndpointStatus>,
+    /// The profiles, by name.
+    pub profiles: Vec<ProfileStatus>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `container`, `imds` or `control`.
+    pub kind: String,
+    /// Its socket address or path.
+    pub address: String,
+}
+
+/// The profiles that the caller may have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProfileList {
+    /// By name.
+    pub profiles: Vec<ProfileEntry>,
+}
+
+/// A profile, as `list` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProfileEntry {
+    /// Its name.
+    pub profile: String,
+    /// The role it ends in.
+    pub role_arn: String,
+    /// The region its clients are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whether it is taken at start and kept.
+    pub eager: bool,
+}
+
+/// The state of one profile.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProfileStatus {
+    /// Its name.
+    pub profile: String,
+    /// The role it ends in.
+    pub role_arn: String,
+    /// Where it stands.
+    pub state: ProfileState,
+    /// The key id that is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    /// When what is held was asked for, as a timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued: Option<String>,
+    /// When what is held expires, as a timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// How long that is, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_seconds: Option<u64>,
+    /// When the STS is asked next, as a timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<String>,
+    /// How often the STS gave credentials since the daemon started.
+    pub renewals: u64,
+    /// What went wrong last, while it is still in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+/// Where a profile stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileState {
+    /// The STS is being asked for the first time.
+    Asking,
+    /// Usable credentials are held.
+    Held,
+    /// Nothing is held, and nobody asked.
+    Idle,
+    /// Nothing is held: the plan cannot work as it is written.
+    Misconfigured,
+    /// Nothing is held until a person acts.
+    PersonNeeded,
+    /// Nothing is held: the STS refuses.
+    Refused,
+    /// Nothing is held: the STS does not answer, or throttles.
+    Unreachable,
+}
+
+/// What went wrong last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The code of the STS, or one of ours.
+    pub code: String,
+    /// What, and what to do.
+    pub message: String,
+    /// When, as a timestamp.
+    pub at: String,
+}
+
+/// Credentials in the form of `credential_process` (AWS SDKs and Tools Reference Guide, "Process credential
+/// provider"). Written by hand on the daemon's side, so that no secret passes through a serializer's buffer;
+/// absent members are omitted, never null.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProcessCredentials {
+    /// Always 1.
+    pub version: u32,
+    /// The public half of the key pair.
+    pub access_key_id: String,
+    /// The secret half of the key pair.
+    pub secret_access_key: secrecy::SecretString,
+    /// The session token.
+    pub session_token: secrecy::SecretString,
+    /// When they expire, as a timestamp.
+    pub expiration: String,
+    /// The account they act in.
+    pub account_id: Option<String>,
+}
+
+impl std::fmt::Debug for ProcessCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessCredentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expiration", &self.expiration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A wish for a ticket.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct TicketRequest {
+    /// How long it shall live, in seconds; at most 12 hours.
+    pub ttl_seconds: u64,
+}
+
+/// A ticket for the container endpoint, and what a client of the profile is told beside it.
+#[derive(Deserialize)]
+pub struct Ticket {
+    /// The value of the `Authorization` header.
+    pub ticket: secrecy::SecretString,
+    /// When it ends, as a timestamp.
+    pub expires: String,
+    /// The container endpoint, as `AWS_CONTAINER_CREDENTIALS_FULL_URI` takes it.
+    pub url: String,
+    /// The client's settings.
+    #[serde(flatten)]
+    pub client: ClientView,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket")
+            .field("expires", &self.expires)
+            .field("url", &self.url)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client is told beside its credentials, and where its profile's own STS is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClientView {
+    /// The region for its requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The endpoint of all services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+    /// The endpoint of STS alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sts_endpoint_url: Option<String>,
+    /// The certificate authorities to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// The region that the profile's STS is called with.
+    pub sts_region: String,
+    /// Whose STS it is: `aws`, `ceph`, `minio` or `generic`.
+    pub sts: String,
+    /// Whether AWS's FIPS endpoints are meant.
+    #[serde(default)]
+    pub fips: bool,
+    /// Whether AWS's dual-stack endpoints are meant.
+    #[serde(default)]
+    pub dual_stack: bool,
+}
+
+/// Why there is no other answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What kind of no it is; decides the exit code.
+    pub reason: Reason,
+    /// The code of the STS, or one of ours.
+    pub code: String,
+    /// What, and what to do next, in one line.
+    pub message: String,
+    /// When asking again may help, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// The kinds of no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The request itself is wrong: path, method or body.
+    BadRequest,
+    /// The policy refuses this caller.
+    Forbidden,
+    /// The plan cannot work as it is written.
+    Misconfigured,
+    /// Not now: the STS is unreachable, throttles, or is still being asked.
+    NotNow,
+    /// A person is needed.
+    PersonNeeded,
+    /// The STS refuses.
+    Refused,
+    /// There is no such profile; the message names the nearest.
+    UnknownProfile,
+}

@@ -1,0 +1,190 @@
+//! Files that hold secrets or state: opened with care, written atomically.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Reads the whole of a file that holds a secret, at most `cap` bytes, as text.
+///
+/// The checks are made on the file that was opened, not on its name: it is a regular file, belongs to root or
+/// to this process's user, and nobody else can read or write it. A file of root's may be readable by its group
+/// (`root:credbroker 0640`). Symbolic links are followed: Kubernetes swaps them to renew a secret.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_secret(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
+    read(path, cap, Some(Secrecy::Own))
+}
+
+/// Reads the whole of a file whose secrecy is its writer's business, at most `cap` bytes, as text.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_text(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
+    read(path, cap, None)
+}
+
+/// Makes `path` hold `content`: written beside it with `mode`, synced, and renamed over it, so that a reader sees
+/// the old or the new content and a crash leaves one of them.
+///
+/// # Errors
+/// Whatever the file system says; nothing is left behind.
+pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.new", std::process::id()));
+    let temporary = directory.join(temporary);
+    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+        return written;
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// A file that could not be used, and why.
+#[derive(Debug)]
+pub struct FileFault {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: FileProblem,
+}
+
+/// What can be wrong with a file.
+#[derive(Debug)]
+pub enum FileProblem {
+    /// The system says so.
+    Io(io::Error),
+    /// It is a directory, a pipe or a device.
+    NotRegular,
+    /// Its content is not UTF-8.
+    NotText,
+    /// Others can read or write it; the value is its mode.
+    OpenToOthers(u32),
+    /// It belongs to this user id, which is neither root nor ours.
+    Stranger(u32),
+    /// It is longer than this many bytes.
+    TooLarge(u64),
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.problem {
+            FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "{path} does not exist")
+            }
+            FileProblem::Io(error) => write!(f, "{path} cannot be read: {error}"),
+            FileProblem::NotRegular => write!(f, "{path} is not a regular file"),
+            FileProblem::NotText => write!(f, "{path} is not UTF-8 text"),
+            FileProblem::OpenToOthers(mode) => {
+                write!(f, "{path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
+            }
+            FileProblem::Stranger(uid) => {
+                write!(f, "{path} belongs to user id {uid}, not to root or to you")
+            }
+            FileProblem::TooLarge(cap) => write!(f, "{path} is larger than {cap} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for FileFault {}
+
+#[derive(Clone, Copy)]
+enum Secrecy {
+    Own,
+}
+
+fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<String>, FileFault> {
+    let fault = |problem| FileFault { path: path.to_owned(), problem };
+    let io_fault = |error| fault(FileProblem::Io(error));
+    // Opening a pipe would wait for its writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(io_fault)?;
+    let metadata = file.metadata().map_err(io_fault)?;
+    if !metadata.is_file() {
+        return Err(fault(FileProblem::NotRegular));
+    }
+    if secrecy.is_some() {
+        check_owner(&metadata).map_err(fault)?;
+    }
+    if metadata.len() > cap {
+        return Err(fault(FileProblem::TooLarge(cap)));
+    }
+    let capacity = usize::try_from(cap.min(metadata.len()) + 1).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(cap + 1).read_to_end(&mut bytes).map_err(io_fault)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > cap {
+        return Err(fault(FileProblem::TooLarge(cap)));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| fault(FileProblem::NotText))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn check_owner(metadata: &fs::Metadata) -> Result<(), FileProblem> {
+    let owner = metadata.uid();
+    let mode = metadata.mode() & 0o7777;
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        return Err(FileProblem::Stranger(owner));
+    }
+    let allowed = if owner == 0 { 0o640 } else { 0o600 };
+    // The owner's own bits do not matter.
+    if mode & 0o077 & !allowed != 0 { Err(FileProblem::OpenToOthers(mode)) } else { Ok(()) }
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn file(mode: u32, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        write_atomically(&path, content, 0o600).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (_directory, path) = file(0o600, b"top");
+        assert_eq!(read_secret(&path, 3).unwrap().as_str(), "top");
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_is_refused() {
+        let (_directory, path) = file(0o644, b"top");
+        let fault = read_secret(&path, 10).unwrap_err();
+        assert!(matches!(fault.problem, FileProblem::OpenToOthers(0o644)));
+        assert!(fault.to_string().contains("chmod 600"));
+        assert_eq!(read_text(&path, 10).unwrap().as_str(), "top");
+    }
+
+    #[test]
+    fn a_file_over_its_cap_and_one_that_is_none_are_refused() {
+        let (directory, path) = file(0o600, b"too long");
+        let fault = read_secret(&path, 3).unwrap_err();
+        assert!(matches!(fault.problem, FileProblem::TooLarge(3)));
+        let fault = read_secret(directory.path(), 3).unwrap_err();
+        assert!(matches!(fault.problem, FileProblem::NotRegular));
+    }
+}

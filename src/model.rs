@@ -1,0 +1,36 @@
+//! The nouns of the broker: what every other layer talks about, free of files, sockets and clocks.
+//!
+//! A [`Plan`] says how a profile's credentials are come by: a [`Base`] and one [`Hop`] after another.
+//! Each hop turns a [`Signer`] into [`SessionCredentials`], which live as long as their [`Validity`].
+//! What goes wrong on the way is a [`Failure`] whose [`FailureKind`] decides what happens next. Who asks
+//! is a [`Caller`].
+
+mod arn;
+mod caller;
+mod clock;
+mod command;
+mod credentials;
+mod duration;
+mod failure;
+mod name;
+mod plan;
+mod request;
+mod sts;
+mod timestamp;
+mod validity;
+
+pub use arn::{AccountId, ArnFault, Partition, PolicyArn, RoleArn};
+pub use caller::{Caller, Channel};
+pub use clock::Clock;
+pub use command::CommandLine;
+pub use credentials::{LongTermKey, SessionCredentials, Signer};
+pub use duration::{DurationFault, SessionDuration};
+pub use failure::{Failure, FailureKind};
+pub use name::{NameFault, ProfileName};
+pub use plan::{Base, Call, ClientSettings, Hop, KeySource, LeaseKey, Plan, TokenSource};
+pub use request::{
+    ExternalId, LimitFault, RoleRequest, SessionName, SessionPolicy, SessionTags, SourceIdentity,
+};
+pub use sts::{Dialect, Region, StsEndpoint};
+pub use timestamp::{parse_timestamp, timestamp};
+pub use validity::Validity;

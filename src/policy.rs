@@ -1,0 +1,11 @@
+//! Pure decisions: when to refresh, how long to back off, who may have what.
+//!
+//! Nothing here reads a clock, a file or a socket; `now` and randomness are arguments.
+
+mod access;
+mod backoff;
+mod refresh;
+
+pub use access::{Access, Action, Decision, Grant, Refusal};
+pub use backoff::backoff;
+pub use refresh::{Freshness, MIN_SERVED_LIFE, freshness, refresh_at};

@@ -1,0 +1,140 @@
+//! Who may have what.
+
+use std::fmt;
+
+use crate::model::{Caller, Channel, ProfileName};
+
+/// The rules in force.
+///
+/// The daemon's own user may do everything, and so may root, both by the kernel's word on the control socket or by
+/// a ticket that was given out there. An IMDS endpoint serves any local process, as on EC2.
+#[derive(Clone, Debug)]
+pub struct Access {
+    owner: u32,
+}
+
+/// What a caller wants to do with a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Renew or drop its lease.
+    Manage,
+    /// Have its credentials, and see its state.
+    Use,
+}
+
+/// The answer to a caller.
+#[derive(Debug)]
+pub enum Decision {
+    /// Yes, and here is the proof.
+    Allow(Grant),
+    /// No, and this is why.
+    Refuse(Refusal),
+}
+
+/// The proof that a caller may use a profile; only [`Access::decide`] makes one.
+#[derive(Debug)]
+pub struct Grant {
+    profile: ProfileName,
+}
+
+impl Grant {
+    /// The profile that is granted.
+    #[must_use]
+    pub fn profile(&self) -> &ProfileName {
+        &self.profile
+    }
+}
+
+/// Why a caller is turned away; said to the log, not to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The door does not allow this action.
+    NotThisWay,
+    /// Nothing vouches for the caller's user id.
+    Unknown,
+    /// The user is neither the daemon's own nor root.
+    WrongUser,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotThisWay => "this endpoint lends credentials and does nothing else",
+            Self::Unknown => "nothing vouches for the caller's user",
+            Self::WrongUser => "the caller is neither the daemon's user nor root",
+        })
+    }
+}
+
+impl Access {
+    /// The rules for a daemon that runs as the user `owner`.
+    #[must_use]
+    pub fn new(owner: u32) -> Self {
+        Self { owner }
+    }
+
+    /// Decides whether `caller` may do `action` with `profile`.
+    #[must_use]
+    pub fn decide(&self, caller: &Caller, profile: &ProfileName, action: Action) -> Decision {
+        match self.check(caller, action) {
+            Ok(()) => Decision::Allow(Grant { profile: profile.clone() }),
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+
+    fn check(&self, caller: &Caller, action: Action) -> Result<(), Refusal> {
+        match (caller.channel, action) {
+            (Channel::Imds, Action::Use) => Ok(()),
+            (Channel::Imds | Channel::Container, Action::Manage) => Err(Refusal::NotThisWay),
+            (Channel::Control, _) | (Channel::Container, Action::Use) => match caller.uid {
+                None => Err(Refusal::Unknown),
+                Some(uid) if uid == self.owner || uid == ROOT => Ok(()),
+                Some(_) => Err(Refusal::WrongUser),
+            },
+        }
+    }
+}
+
+/// The user id of root.
+const ROOT: u32 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(uid: Option<u32>, channel: Channel, action: Action) -> Result<(), Refusal> {
+        let profile = ProfileName::parse("reader").unwrap();
+        match Access::new(1000).decide(&Caller { uid, pid: None, channel }, &profile, action) {
+            Decision::Allow(grant) => {
+                assert_eq!(grant.profile(), &profile);
+                Ok(())
+            }
+            Decision::Refuse(refusal) => Err(refusal),
+        }
+    }
+
+    #[test]
+    fn the_owner_and_root_may_and_nobody_else() {
+        for channel in [Channel::Control, Channel::Container] {
+            assert_eq!(decide(Some(1000), channel, Action::Use), Ok(()));
+            assert_eq!(decide(Some(0), channel, Action::Use), Ok(()));
+            assert_eq!(decide(Some(1001), channel, Action::Use), Err(Refusal::WrongUser));
+            assert_eq!(decide(None, channel, Action::Use), Err(Refusal::Unknown));
+        }
+    }
+
+    #[test]
+    fn only_the_control_socket_manages() {
+        assert_eq!(decide(Some(1000), Channel::Control, Action::Manage), Ok(()));
+        assert_eq!(
+            decide(Some(1000), Channel::Container, Action::Manage),
+            Err(Refusal::NotThisWay)
+        );
+        assert_eq!(decide(None, Channel::Imds, Action::Manage), Err(Refusal::NotThisWay));
+    }
+
+    #[test]
+    fn a_metadata_endpoint_serves_whoever_asks_there() {
+        assert_eq!(decide(None, Channel::Imds, Action::Use), Ok(()));
+    }
+}

@@ -1,0 +1,59 @@
+//! How long to wait after a failure before the STS is asked again.
+
+use std::time::Duration;
+
+use crate::model::FailureKind;
+
+/// How long to wait after the `attempt`th failure in a row (the first is 1); `None` where asking again by
+/// itself is no use, because a person must act first.
+///
+/// The bound doubles with each attempt: for an unreachable STS 1 s, 2 s, 4 s ... 60 s; for a throttling one
+/// 4 s, 8 s ... 5 min; for a refusal or a bad plan 15 s, 30 s ... 10 min, which also is how long the refusal is
+/// answered from memory. `seed` is any number; the wait is between half the bound and the bound, so that hosts do not come
+/// back together.
+#[must_use]
+pub fn backoff(kind: FailureKind, attempt: u32, seed: u64) -> Option<Duration> {
+    let (first, most) = match kind {
+        FailureKind::PersonNeeded => return None,
+        FailureKind::Unreachable | FailureKind::InputExpired => {
+            (Duration::from_secs(1), Duration::from_mins(1))
+        }
+        FailureKind::Throttled => (Duration::from_secs(4), Duration::from_mins(5)),
+        FailureKind::Misconfigured | FailureKind::Refused => {
+            (Duration::from_secs(15), Duration::from_mins(10))
+        }
+    };
+    let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    let half = doubled.min(most) / 2;
+    let share = u32::try_from(seed % u64::from(STEPS)).unwrap_or_default();
+    Some(half + half * share / STEPS)
+}
+
+/// How finely the random half is divided.
+const STEPS: u32 = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_person_is_not_replaced_by_patience() {
+        assert_eq!(backoff(FailureKind::PersonNeeded, 1, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn waits_stay_in_bounds(attempt: u32, seed: u64) {
+            for (kind, least, most) in [
+                (FailureKind::Unreachable, 500, 60_000),
+                (FailureKind::Throttled, 2_000, 300_000),
+                (FailureKind::Refused, 7_500, 600_000),
+            ] {
+                let wait = backoff(kind, attempt, seed).unwrap();
+                prop_assert!(wait >= Duration::from_millis(least) && wait <= Duration::from_millis(most));
+            }
+        }
+    }
+}
