@@ -1,1 +1,137 @@
-//! To come.
+//! The broker: it holds a lease for every set of credentials somebody asked for.
+//!
+//! A lease belongs to a plan's prefix: each role that a chain walks through is a lease of its own, so two
+//! profiles behind one role ask for it once. One task owns one lease ([`task`]); everybody else holds a
+//! [`Lease`], a handle on its snapshot. The broker hands a lease out only for a [`Grant`].
+
+mod held;
+mod lease;
+mod task;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::model::{Clock, LeaseKey, Plan, ProfileName};
+use crate::policy::Grant;
+use crate::source::Source;
+
+pub use held::{Form, Held};
+pub use lease::{Lease, LeaseView, Trouble, Unavailable};
+
+/// The holder of all leases; cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    profiles: BTreeMap<ProfileName, Entry>,
+    leases: Mutex<HashMap<LeaseKey, Lease>>,
+    tasks: Mutex<JoinSet<()>>,
+    source: Arc<dyn Source>,
+    clock: Clock,
+    idle: Duration,
+}
+
+#[derive(Debug)]
+struct Entry {
+    plan: Arc<Plan>,
+    lease: OnceLock<Lease>,
+}
+
+impl Broker {
+    /// A broker for `plans`, which starts at once to take the credentials of the eager ones.
+    ///
+    /// A lease that nobody asked for during `idle` is let go. Must be called within a tokio runtime; the
+    /// leases' tasks live there until [`Broker::stop`].
+    #[must_use]
+    pub fn start(
+        plans: impl IntoIterator<Item = Plan>,
+        source: Arc<dyn Source>,
+        clock: Clock,
+        idle: Duration,
+    ) -> Self {
+        let entry = |plan: Plan| {
+            let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new() };
+            (entry.plan.profile.clone(), entry)
+        };
+        let broker = Self(Arc::new(Inner {
+            profiles: plans.into_iter().map(entry).collect(),
+            leases: Mutex::default(),
+            tasks: Mutex::default(),
+            source,
+            clock,
+            idle,
+        }));
+        for entry in broker.0.profiles.values().filter(|entry| entry.plan.eager) {
+            broker.lease_of(entry).keep();
+        }
+        broker
+    }
+
+    /// The plan of the profile `name`.
+    #[must_use]
+    pub fn plan(&self, name: &ProfileName) -> Option<Arc<Plan>> {
+        self.0.profiles.get(name).map(|entry| Arc::clone(&entry.plan))
+    }
+
+    /// The plans of all profiles, by name.
+    pub fn plans(&self) -> impl Iterator<Item = Arc<Plan>> {
+        self.0.profiles.values().map(|entry| Arc::clone(&entry.plan))
+    }
+
+    /// The lease of the profile that is granted; `None` where there is no such profile.
+    #[must_use]
+    pub fn lease(&self, grant: &Grant) -> Option<Lease> {
+        self.0.profiles.get(grant.profile()).map(|entry| self.lease_of(entry).clone())
+    }
+
+    /// The clock that the broker goes by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// Ends every lease's task and wipes what they hold, save what a reader still has in hand.
+    pub async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
+        tasks.shutdown().await;
+        for lease in lock(&self.0.leases).values() {
+            lease.clear();
+        }
+    }
+
+    fn lease_of<'a>(&self, entry: &'a Entry) -> &'a Lease {
+        entry.lease.get_or_init(|| self.lease_for(entry.plan.lease_key()))
+    }
+
+    fn lease_for(&self, key: LeaseKey) -> Lease {
+        if let Some(lease) = lock(&self.0.leases).get(&key) {
+            return lease.clone();
+        }
+        let parent = key.parent().map(|parent| self.lease_for(parent));
+        let mut leases = lock(&self.0.leases);
+        let lease = leases.entry(key).or_insert_with_key(|key| {
+            let (lease, task) = task::LeaseTask::new(
+                key,
+                parent,
+                Arc::clone(&self.0.source),
+                self.0.clock,
+                self.0.idle,
+            );
+            lock(&self.0.tasks).spawn(task.run());
+            lease
+        });
+        lease.clone()
+    }
+}
+
+/// A panic aborts the daemon, so a poisoned lock is met in tests at most.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

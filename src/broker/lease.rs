@@ -1,0 +1,251 @@
+//! The handle on a lease: what readers see of it, and how they wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::broker::Held;
+use crate::model::{Clock, Failure};
+use crate::policy::{Freshness, freshness};
+
+/// A handle on a lease; cloning is cheap, and dropping one cancels nothing.
+#[derive(Clone, Debug)]
+pub struct Lease(Arc<Shared>);
+
+/// What a lease's task and its readers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// What readers see; swapped whole, so that no two values of it belong to different issuances.
+    view: ArcSwap<LeaseView>,
+    /// Told after each swap.
+    changed: watch::Sender<()>,
+    /// Somebody wants credentials that are not there.
+    pub(super) wake: Notify,
+    commands: mpsc::Sender<Command>,
+    /// Whether the lease is kept though nobody asks.
+    eager: AtomicBool,
+    /// When somebody asked last, in seconds since the epoch; zero for never.
+    asked: AtomicU64,
+    clock: Clock,
+}
+
+/// A wish that is carried out by the lease's task, and then answered.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Drop what is held.
+    Forget(oneshot::Sender<()>),
+    /// Ask the STS now, whatever is held.
+    Refresh(oneshot::Sender<()>),
+}
+
+/// A lease at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseView {
+    /// What is held; it may be past its time.
+    pub held: Option<Arc<Held>>,
+    /// What went wrong last, until it is right again.
+    pub trouble: Option<Trouble>,
+    /// When the STS is asked next; `None` where that waits for somebody to ask, or for a person.
+    pub next_attempt: Option<SystemTime>,
+    /// Whether the STS is being asked.
+    pub asking: bool,
+    /// How often the STS gave credentials.
+    pub renewals: u64,
+}
+
+/// A failure that is still in the way.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// What went wrong.
+    pub failure: Failure,
+    /// When.
+    pub at: SystemTime,
+    /// Until when it is answered from memory; `None` until a person acts.
+    pub until: Option<SystemTime>,
+}
+
+/// Why there are no credentials.
+#[derive(Clone, Debug)]
+pub enum Unavailable {
+    /// The STS said no, or said nothing.
+    Failed {
+        /// What went wrong.
+        failure: Failure,
+        /// When asking again may help.
+        retry_after: Duration,
+    },
+    /// The STS is still being asked.
+    Pending {
+        /// When asking again may help.
+        retry_after: Duration,
+    },
+}
+
+impl Lease {
+    pub(super) fn new(commands: mpsc::Sender<Command>, clock: Clock) -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared {
+            view: ArcSwap::default(),
+            changed: watch::Sender::new(()),
+            wake: Notify::new(),
+            commands,
+            eager: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            clock,
+        });
+        (Self(Arc::clone(&shared)), shared)
+    }
+
+    /// The credentials: at once where fresh ones are held; else after a wait of at most `patience`, those that have
+    /// come, or those that still have a minute to live.
+    ///
+    /// A failure that is not old enough to try again is answered at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where there are none.
+    pub async fn credentials(&self, patience: Duration) -> Result<Arc<Held>, Unavailable> {
+        let now = self.0.clock.now();
+        self.0.touch(now);
+        if let Some(held) = &self.0.view.load().held {
+            match freshness(&held.credentials().validity, now) {
+                Freshness::Fresh => return Ok(Arc::clone(held)),
+                Freshness::RefreshDue => {
+                    // The task's own alarm may be late: timers stand still while a machine sleeps.
+                    self.0.wake.notify_one();
+                    return Ok(Arc::clone(held));
+                }
+                Freshness::MustRefresh | Freshness::Expired => {}
+            }
+        }
+        self.wait(Instant::now() + patience).await
+    }
+
+    /// Asks the STS now, whatever is held, and waits at most `patience` for its answer.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where the STS gave nothing, though older credentials may still be held.
+    pub async fn refresh(&self, patience: Duration) -> Result<Arc<Held>, Unavailable> {
+        let deadline = Instant::now() + patience;
+        self.0.touch(self.0.clock.now());
+        if !self.command(Command::Refresh, deadline).await {
+            return Err(Unavailable::Pending { retry_after: RETRY_SOON });
+        }
+        let view = self.view();
+        match (&view.trouble, &view.held) {
+            (Some(trouble), _) => Err(trouble.unavailable(self.0.clock.now())),
+            (None, Some(held)) => Ok(Arc::clone(held)),
+            (None, None) => Err(Unavailable::Pending { retry_after: RETRY_SOON }),
+        }
+    }
+
+    /// Drops what is held; the next who asks makes the STS be asked.
+    pub async fn forget(&self) {
+        self.command(Command::Forget, Instant::now() + FORGET_DEADLINE).await;
+    }
+
+    /// The lease as it is now.
+    #[must_use]
+    pub fn view(&self) -> Arc<LeaseView> {
+        self.0.view.load_full()
+    }
+
+    /// Keeps the lease even though nobody asks for it, and has it taken now.
+    pub(super) fn keep(&self) {
+        self.0.eager.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+    }
+
+    /// Forgets what readers see; for a lease whose task has ended.
+    pub(super) fn clear(&self) {
+        self.0.publish(LeaseView::default());
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<Arc<Held>, Unavailable> {
+        let mut changed = self.0.changed.subscribe();
+        loop {
+            let now = self.0.clock.now();
+            let view = self.view();
+            let held = view.held.as_ref();
+            let state = held
+                .map_or(Freshness::Expired, |held| freshness(&held.credentials().validity, now));
+            let usable = || held.filter(|_| state < Freshness::Expired).map(Arc::clone);
+            if state <= Freshness::RefreshDue
+                && let Some(held) = usable()
+            {
+                return Ok(held);
+            }
+            if let Some(trouble) = &view.trouble
+                && !view.asking
+                && trouble.until.is_none_or(|until| now < until)
+            {
+                return usable().ok_or_else(|| trouble.unavailable(now));
+            }
+            self.0.wake.notify_one();
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                return usable().ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
+            }
+        }
+    }
+
+    async fn command(
+        &self,
+        command: impl FnOnce(oneshot::Sender<()>) -> Command,
+        deadline: Instant,
+    ) -> bool {
+        let (done, answer) = oneshot::channel();
+        timeout_at(deadline, async {
+            self.0.commands.send(command(done)).await.is_ok() && answer.await.is_ok()
+        })
+        .await
+        .unwrap_or(false)
+    }
+}
+
+impl Shared {
+    pub(super) fn publish(&self, view: LeaseView) {
+        self.view.store(Arc::new(view));
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn is_eager(&self) -> bool {
+        self.eager.load(Ordering::Relaxed)
+    }
+
+    /// When somebody asked last.
+    pub(super) fn asked(&self) -> Option<SystemTime> {
+        let seconds = self.asked.load(Ordering::Relaxed);
+        (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// Takes the lease for one that nobody has asked for yet.
+    pub(super) fn forget_askers(&self) {
+        self.asked.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that somebody asks; written once a second at most, so that readers share the cache line.
+    fn touch(&self, now: SystemTime) {
+        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.asked.load(Ordering::Relaxed) != seconds {
+            self.asked.store(seconds, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Trouble {
+    fn unavailable(&self, now: SystemTime) -> Unavailable {
+        let wait = self.until.and_then(|until| until.duration_since(now).ok());
+        Unavailable::Failed {
+            failure: self.failure.clone(),
+            retry_after: wait.unwrap_or_default().max(RETRY_SOON),
+        }
+    }
+}
+
+/// What a client is told to wait where nothing better is known.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// How long to wait for a lease's task that may be in the middle of a call.
+const FORGET_DEADLINE: Duration = Duration::from_secs(50);

@@ -1,0 +1,243 @@
+//! The task that owns a lease: it sleeps until its policy says so, or is woken; asks for one hop; and swaps what
+//! readers see.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::broker::lease::{Command, Shared};
+use crate::broker::{Held, Lease, LeaseView, Trouble, Unavailable};
+use crate::model::{
+    Base, Clock, Failure, FailureKind, Hop, LeaseKey, RoleArn, SessionCredentials, Signer,
+    timestamp,
+};
+use crate::policy::{Freshness, Standing, Step, backoff, freshness, next_step, refresh_at};
+use crate::source::Source;
+
+/// What a lease's task owns.
+pub(super) struct LeaseTask {
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    root: Root,
+    hop: Hop,
+    source: Arc<dyn Source>,
+    clock: Clock,
+    idle: Duration,
+    view: LeaseView,
+    /// How many attempts have failed since one succeeded.
+    failed: u32,
+    wanted: bool,
+}
+
+/// Where the signer of the hop comes from.
+enum Root {
+    Base(Base),
+    Parent(Lease),
+}
+
+impl LeaseTask {
+    pub(super) fn new(
+        key: &LeaseKey,
+        parent: Option<Lease>,
+        source: Arc<dyn Source>,
+        clock: Clock,
+        idle: Duration,
+    ) -> (Lease, Self) {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let (lease, shared) = Lease::new(sender, clock);
+        let root = parent.map_or_else(|| Root::Base(key.base.clone()), Root::Parent);
+        let task = Self {
+            shared,
+            commands,
+            root,
+            hop: key.last.clone(),
+            source,
+            clock,
+            idle,
+            view: LeaseView::default(),
+            failed: 0,
+            wanted: false,
+        };
+        (lease, task)
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        let role = self.role_arn().clone();
+        async move {
+            loop {
+                match next_step(&self.standing(), self.idle, self.clock.now()) {
+                    Step::Attempt => self.attempt().await,
+                    Step::LetGo => self.let_go(),
+                    Step::Park => self.pause(None).await,
+                    Step::Sleep(until) => self.pause(Some(until)).await,
+                }
+            }
+        }
+        .instrument(info_span!("lease", role.arn = %role))
+        .await;
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        Standing {
+            held: self
+                .view
+                .held
+                .as_ref()
+                .map(|held| (&held.credentials().validity, held.renew_at())),
+            trouble: self.view.trouble.as_ref().map(|it| (it.failure.kind, it.until)),
+            eager: self.shared.is_eager(),
+            asked: self.shared.asked(),
+            wanted: self.wanted,
+        }
+    }
+
+    /// Waits until `until`, until somebody asks, or for a command, which it carries out.
+    async fn pause(&mut self, until: Option<SystemTime>) {
+        let rest = until.map(|at| at.duration_since(self.clock.now()).unwrap_or_default());
+        let alarm = async {
+            match rest {
+                Some(rest) => sleep(rest).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = alarm => {}
+            () = self.shared.wake.notified() => self.wanted = true,
+            Some(command) = self.commands.recv() => match command {
+                Command::Forget(done) => {
+                    self.shared.forget_askers();
+                    self.view.trouble = None;
+                    self.let_go();
+                    // Whoever wished it may be gone.
+                    let _ = done.send(());
+                }
+                Command::Refresh(done) => {
+                    self.attempt().await;
+                    let _ = done.send(());
+                }
+            },
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.view.held = None;
+        self.view.next_attempt = None;
+        self.wanted = false;
+        self.shared.publish(self.view.clone());
+    }
+
+    async fn attempt(&mut self) {
+        self.view.asking = true;
+        self.shared.publish(self.view.clone());
+        let outcome = timeout(ATTEMPT_DEADLINE, self.ask()).await.unwrap_or_else(|_| {
+            let seconds = ATTEMPT_DEADLINE.as_secs();
+            let message = format!("{} did not answer within {seconds} s", self.hop.sts);
+            Err(Failure::new(FailureKind::Unreachable, "Timeout", message))
+        });
+        self.view.asking = false;
+        match outcome {
+            Ok(credentials) => self.succeed(credentials),
+            Err(failure) => self.fail(failure),
+        }
+        self.wanted = false;
+        self.shared.publish(self.view.clone());
+        // Those who asked meanwhile have their answer in the view.
+        tokio::select! {
+            biased;
+            () = self.shared.wake.notified() => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    fn succeed(&mut self, credentials: SessionCredentials) {
+        let renew_at = refresh_at(&credentials.validity, random());
+        info!(
+            access_key_id = credentials.access_key_id,
+            expires_at = timestamp(credentials.validity.expires()),
+            renew_at = timestamp(renew_at),
+            "lease renewed"
+        );
+        let role_arn = self.role_arn().clone();
+        self.failed = 0;
+        self.view.trouble = None;
+        self.view.next_attempt = Some(renew_at);
+        self.view.renewals += 1;
+        self.view.held = Some(Arc::new(Held::new(credentials, role_arn, renew_at)));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let now = self.clock.now();
+        self.failed = self.failed.saturating_add(1);
+        let until = backoff(failure.kind, self.failed, random()).map(|wait| now + wait);
+        let known = self.view.trouble.as_ref().is_some_and(|it| it.failure.code == failure.code);
+        if !known {
+            let held = self.view.held.is_some();
+            warn!(code = failure.code, attempt = self.failed, held, "{failure}");
+        }
+        self.view.next_attempt = until;
+        self.view.trouble = Some(Trouble { failure, at: now, until });
+    }
+
+    /// Makes the hop; once more, with a renewed signer or token, where what it was made with had expired.
+    async fn ask(&self) -> Result<SessionCredentials, Failure> {
+        let credentials = match self.ask_once(Lease::credentials).await {
+            Err(failure) if failure.kind == FailureKind::InputExpired => {
+                self.ask_once(Lease::refresh).await
+            }
+            outcome => outcome,
+        }?;
+        if freshness(&credentials.validity, self.clock.now()) == Freshness::Expired {
+            let expires = timestamp(credentials.validity.expires());
+            let message = format!(
+                "{} gave credentials with less than a minute to live (until {expires}); compare its clock with this machine's, or ask for a longer duration_seconds",
+                self.hop.sts
+            );
+            return Err(Failure::new(FailureKind::Unreachable, "ExpiredAnswer", message));
+        }
+        Ok(credentials)
+    }
+
+    async fn ask_once<'a, F, A>(&'a self, of_parent: F) -> Result<SessionCredentials, Failure>
+    where
+        F: FnOnce(&'a Lease, Duration) -> A,
+        A: Future<Output = Result<Arc<Held>, Unavailable>> + 'a,
+    {
+        let signer = match &self.root {
+            Root::Base(base) => self.source.root(base).await?,
+            Root::Parent(parent) => match of_parent(parent, PARENT_PATIENCE).await {
+                Ok(held) => Signer::Session(held.share()),
+                Err(Unavailable::Failed { failure, .. }) => return Err(failure),
+                Err(Unavailable::Pending { .. }) => {
+                    let message = format!(
+                        "{} still waits for the role before it in the chain",
+                        self.role_arn()
+                    );
+                    return Err(Failure::new(FailureKind::Unreachable, "Pending", message));
+                }
+            },
+        };
+        self.source.assume(&signer, &self.hop).await
+    }
+
+    fn role_arn(&self) -> &RoleArn {
+        &self.hop.call.request().role_arn
+    }
+}
+
+/// A random number to spread calls with; where the kernel gives none, they are not spread.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+/// Longest attempt, its parents' included. The source gives up before; this is the net below.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How long a hop waits for the credentials that it is signed with.
+const PARENT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Commands that may wait for a lease's task; whoever comes later waits for a place.
+const COMMANDS: usize = 8;

@@ -1,0 +1,313 @@
+//! The broker against a source of its own, in paused time.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use secrecy::SecretString;
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::model::{
+    Base, Call, Caller, Channel, ClientSettings, Dialect, Failure, FailureKind, Hop, KeySource,
+    LongTermKey, Region, RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags,
+    Signer, StsEndpoint, Validity,
+};
+use crate::policy::{Access, Action, Decision};
+use crate::source::Asking;
+
+/// A source that answers from a script; with the script at its end, with sessions of an hour.
+#[derive(Debug)]
+struct Script {
+    clock: Clock,
+    takes: Duration,
+    answers: Mutex<VecDeque<Answer>>,
+    calls: Mutex<Vec<(String, String)>>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Fail(FailureKind),
+    Life(Duration),
+}
+
+impl Script {
+    fn new(takes: Duration, answers: &[Answer]) -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::simulated(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)),
+            takes,
+            answers: Mutex::new(answers.iter().cloned().collect()),
+            calls: Mutex::default(),
+        })
+    }
+
+    fn calls(&self) -> usize {
+        lock(&self.calls).len()
+    }
+
+    fn roles(&self) -> Vec<String> {
+        lock(&self.calls).iter().map(|(_, role)| role.clone()).collect()
+    }
+
+    fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
+        let script = Arc::clone(self);
+        Broker::start(plans, script, self.clock, Duration::from_hours(2))
+    }
+}
+
+impl Source for Script {
+    fn root<'a>(&'a self, _base: &'a Base) -> Asking<'a, Signer> {
+        let key = LongTermKey {
+            access_key_id: "AKIAROOT".to_owned(),
+            secret_access_key: SecretString::from("root"),
+        };
+        Box::pin(async { Ok(Signer::LongTerm(Arc::new(key))) })
+    }
+
+    fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
+        Box::pin(async move {
+            let from = match from {
+                Signer::Anonymous => "nobody".to_owned(),
+                Signer::LongTerm(key) => key.access_key_id.clone(),
+                Signer::Session(session) => session.access_key_id.clone(),
+            };
+            let role = hop.call.request().role_arn.role_name().to_owned();
+            let count = {
+                let mut calls = lock(&self.calls);
+                calls.push((from, role.clone()));
+                calls.len()
+            };
+            let issued = self.clock.now();
+            sleep(self.takes).await;
+            let answer = lock(&self.answers).pop_front();
+            let life = match answer {
+                None => Duration::from_hours(1),
+                Some(Answer::Life(life)) => life,
+                Some(Answer::Fail(kind)) => return Err(Failure::new(kind, "Code", "no")),
+            };
+            Ok(SessionCredentials {
+                access_key_id: format!("{role}-{count}"),
+                secret_access_key: SecretString::from("secret"),
+                session_token: SecretString::from("token"),
+                validity: Validity::new(issued, issued + life).unwrap(),
+                account_id: None,
+                arn: None,
+            })
+        })
+    }
+}
+
+fn hop(role: &str) -> Hop {
+    Hop {
+        sts: StsEndpoint {
+            dialect: Dialect::Aws,
+            url: None,
+            region: Region::fallback(),
+            fips: false,
+            dual_stack: false,
+            ca_bundle: None,
+        },
+        call: Call::AssumeRole(RoleRequest {
+            role_arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}")).unwrap(),
+            session_name: SessionName::from_lossy("test"),
+            duration: None,
+            external_id: None,
+            source_identity: None,
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: SessionTags::default(),
+        }),
+    }
+}
+
+fn plan(profile: &str, roles: &[&str]) -> Plan {
+    let (last, through) = roles.split_last().unwrap();
+    Plan {
+        profile: ProfileName::parse(profile).unwrap(),
+        base: Base::Key(KeySource::Environment),
+        through: through.iter().map(|role| hop(role)).collect(),
+        last: hop(last),
+        client: ClientSettings::default(),
+        eager: false,
+    }
+}
+
+fn lease(broker: &Broker, profile: &str) -> Lease {
+    let caller = Caller { uid: Some(0), pid: None, channel: Channel::Control };
+    let profile = ProfileName::parse(profile).unwrap();
+    match Access::new(0).decide(&caller, &profile, Action::Use) {
+        Decision::Allow(grant) => broker.lease(&grant).unwrap(),
+        Decision::Refuse(refusal) => panic!("{refusal}"),
+    }
+}
+
+async fn key_id(lease: &Lease) -> String {
+    let held = lease.credentials(Duration::from_secs(20)).await.unwrap();
+    held.credentials().access_key_id.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_first_askers_make_one_call() {
+    let script = Script::new(Duration::from_millis(200), &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    let mut askers = JoinSet::new();
+    for _ in 0..1000 {
+        let lease = lease.clone();
+        askers.spawn(async move { key_id(&lease).await });
+    }
+    let ids = askers.join_all().await;
+    assert_eq!(ids.len(), 1000);
+    assert!(ids.iter().all(|id| id == "A-1"));
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_leaves_cancels_nothing() {
+    let script = Script::new(Duration::from_secs(5), &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    let left = lease.credentials(Duration::from_millis(900)).await;
+    assert!(matches!(left, Err(Unavailable::Pending { .. })));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(key_id(&lease).await, "A-1");
+    assert_eq!(script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn profiles_behind_one_role_share_its_lease() {
+    let script = Script::new(Duration::from_millis(20), &[]);
+    let broker = script.broker(vec![plan("c", &["A", "B", "C"]), plan("d", &["A", "B", "D"])]);
+    let (c, d) = (lease(&broker, "c"), lease(&broker, "d"));
+    let (c, d) = tokio::join!(key_id(&c), key_id(&d));
+    let mut roles = script.roles();
+    roles.sort();
+    assert_eq!(roles, ["A", "B", "C", "D"]);
+    assert!(c.starts_with("C-") && d.starts_with("D-"));
+    let calls = lock(&script.calls).clone();
+    assert_eq!(calls[0].0, "AKIAROOT");
+    assert_eq!(calls[1], ("A-1".to_owned(), "B".to_owned()));
+    assert_eq!(calls[2].0, "B-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_survived_from_memory_to_the_last_minute() {
+    let answers: Vec<_> = std::iter::once(Answer::Life(Duration::from_hours(1)))
+        .chain(std::iter::repeat_n(Answer::Fail(FailureKind::Unreachable), 10_000))
+        .collect();
+    let script = Script::new(Duration::from_millis(20), &answers);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    key_id(&lease).await;
+    for minute in 1..59 {
+        advance(Duration::from_mins(1)).await;
+        let held = lease.credentials(Duration::from_millis(900)).await.unwrap();
+        let remaining = held.credentials().validity.remaining(script.clock.now());
+        assert!(remaining >= Duration::from_mins(1), "minute {minute}");
+    }
+    advance(Duration::from_secs(70)).await;
+    let nothing = lease.credentials(Duration::from_millis(900)).await.unwrap_err();
+    assert!(
+        matches!(nothing, Unavailable::Failed { failure, .. } if failure.kind == FailureKind::Unreachable)
+    );
+    assert!(script.calls() < 120, "{} calls in half an hour of outage", script.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_answered_from_memory_for_a_while() {
+    let script = Script::new(Duration::ZERO, &[Answer::Fail(FailureKind::Refused)]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    for _ in 0..100 {
+        assert!(lease.credentials(Duration::from_secs(1)).await.is_err());
+    }
+    assert_eq!(script.calls(), 1);
+    advance(Duration::from_secs(16)).await;
+    assert_eq!(key_id(&lease).await, "A-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_twice_for_a_person() {
+    let script = Script::new(Duration::ZERO, &[Answer::Fail(FailureKind::PersonNeeded)]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    for _ in 0..10 {
+        let answer = lease.credentials(Duration::from_secs(1)).await;
+        assert!(
+            matches!(answer, Err(Unavailable::Failed { failure, .. }) if failure.kind == FailureKind::PersonNeeded)
+        );
+        advance(Duration::from_mins(5)).await;
+    }
+    assert_eq!(script.calls(), 1);
+    assert!(lease.refresh(Duration::from_secs(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_signer_is_renewed_once() {
+    let script = Script::new(
+        Duration::ZERO,
+        &[Answer::Life(Duration::from_hours(1)), Answer::Fail(FailureKind::InputExpired)],
+    );
+    let broker = script.broker(vec![plan("b", &["A", "B"])]);
+    assert_eq!(key_id(&lease(&broker, "b")).await, "B-4");
+    assert_eq!(script.roles(), ["A", "B", "A", "B"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_no_minute_left_is_not_taken() {
+    let script = Script::new(Duration::ZERO, &[Answer::Life(Duration::from_secs(59))]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let answer = lease(&broker, "a").credentials(Duration::from_millis(100)).await;
+    assert!(
+        matches!(answer, Err(Unavailable::Failed { failure, .. }) if failure.code == "ExpiredAnswer")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_nobody_asks_for_is_let_go_and_its_secrets_with_it() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    let held = Arc::downgrade(&lease.credentials(Duration::from_secs(1)).await.unwrap());
+    assert!(held.upgrade().is_some());
+    sleep(Duration::from_hours(3)).await;
+    assert!(lease.view().held.is_none());
+    assert!(held.upgrade().is_none());
+    let calls = script.calls();
+    sleep(Duration::from_hours(24)).await;
+    assert_eq!(script.calls(), calls);
+    assert_eq!(key_id(&lease).await, format!("A-{}", calls + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_eager_profile_is_taken_at_start_and_kept() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let eager = Plan { eager: true, ..plan("a", &["A"]) };
+    let broker = script.broker(vec![eager]);
+    sleep(Duration::from_hours(24)).await;
+    assert!((48..=53).contains(&script.calls()), "{} calls", script.calls());
+    assert!(lease(&broker, "a").view().held.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn forget_drops_what_is_held_and_refresh_renews_it() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    assert_eq!(key_id(&lease).await, "A-1");
+    lease.refresh(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(key_id(&lease).await, "A-2");
+    lease.forget().await;
+    assert!(lease.view().held.is_none());
+    assert_eq!(key_id(&lease).await, "A-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_ends_the_tasks_and_clears_what_they_held() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    key_id(&lease).await;
+    broker.stop().await;
+    assert!(lease.view().held.is_none());
+    assert_eq!(script.calls(), 1);
+}
