@@ -8,7 +8,7 @@
 //! model  <-  policy  <-  { config, source }  <-  broker  <-  endpoint  <-  daemon, cli
 //! ```
 //!
-//! Beside them stand leaves that know nothing of the crate ([`child`], [`files`], [`peer`], [`seal`],
+//! Beside them stand leaves that know nothing of the crate ([`child`], [`files`], [`ini`], [`peer`], [`seal`],
 //! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
@@ -28,6 +28,7 @@ pub mod sandbox;
 
 pub mod child;
 pub mod files;
+pub mod ini;
 pub mod peer;
 pub mod seal;
 pub mod systemd;

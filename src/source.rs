@@ -1,10 +1,27 @@
 //! One hop: from one set of credentials to the next, by whatever the plan says.
+//!
+//! [`Live`] asks the real world: keys from files and commands, sessions from an STS. It knows nothing of leases,
+//! and nothing of it retries: whoever holds the lease decides that.
+
+mod connector;
+mod key;
+mod live;
+mod sts;
+mod token;
+mod trouble;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use crate::model::{Base, Failure, Hop, SessionCredentials, Signer};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
+
+pub use live::Live;
+pub use sts::{CallerIdentity, Sts};
 
 /// A future that a [`Source`] returns.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -19,3 +36,20 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// Makes one hop, signed with `from`.
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials>;
 }
+
+/// Reads files off the runtime's threads, and gives up on a file system that hangs.
+async fn blocking<T, F>(read: F) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+{
+    let failed = |message: &str| Failure::new(FailureKind::Unreachable, "File", message);
+    match timeout(FILE_DEADLINE, spawn_blocking(read)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(failed("reading a file was broken off")),
+        Err(_) => Err(failed("a file could not be read in time; does its file system answer?")),
+    }
+}
+
+/// How long a file may take; a local one takes microseconds.
+const FILE_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,281 @@
+//! The calls to an STS, by the SDK: one client for each endpoint, the credentials given with each call.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::config::{
+    BehaviorVersion, IdentityCache, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityOutput;
+use aws_sdk_sts::types::{AssumedRoleUser, PolicyDescriptorType, Tag};
+use aws_sdk_sts::{Client, Config};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::{
+    AccountId, Clock, Failure, FailureKind, RoleRequest, SessionCredentials, SessionDuration,
+    Signer, StsEndpoint, Validity,
+};
+use crate::source::connector::{Capped, connect};
+use crate::source::trouble::Trouble;
+
+/// Callers of every STS that a plan names; a client is built when it is first needed.
+#[derive(Debug)]
+pub struct Sts {
+    clock: Clock,
+    through: Option<SharedHttpConnector>,
+    clients: Mutex<HashMap<StsEndpoint, Client>>,
+}
+
+/// Who some credentials are, by their STS's own word (`GetCallerIdentity`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    /// The account.
+    pub account: String,
+    /// The user, or the session of a role.
+    pub arn: String,
+    /// The unique id of the user, or of the role with the session's name.
+    pub user_id: String,
+}
+
+impl Sts {
+    /// Calls over the network, with `clock` for the time that requests are signed with.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, through: None, clients: Mutex::default() }
+    }
+
+    /// Calls that all go through `connector` in place of the network.
+    #[must_use]
+    pub fn through(clock: Clock, connector: SharedHttpConnector) -> Self {
+        Self { clock, through: Some(connector), clients: Mutex::default() }
+    }
+
+    /// `AssumeRole`, signed with `from`.
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn assume_role(
+        &self,
+        from: &Signer,
+        endpoint: &StsEndpoint,
+        request: &RoleRequest,
+    ) -> Result<SessionCredentials, Failure> {
+        let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets: secrets(from) };
+        let issued = self.clock.now();
+        let call = self
+            .client(endpoint)?
+            .assume_role()
+            .role_arn(request.role_arn.as_str())
+            .role_session_name(request.session_name.as_str())
+            .set_duration_seconds(seconds(request.duration))
+            .set_external_id(request.external_id.as_ref().map(|id| id.as_str().to_owned()))
+            .set_source_identity(request.source_identity.as_ref().map(|id| id.as_str().to_owned()))
+            .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
+            .set_policy_arns(policy_arns(request))
+            .set_tags(tags(request)?)
+            .set_transitive_tag_keys(transitive(request));
+        let answer = call.customize().config_override(signed_with(from)).send().await;
+        let answer = answer.map_err(|error| trouble.of(&error, issued))?;
+        let AssumeRoleOutput { credentials, assumed_role_user, .. } = answer;
+        session(credentials, assumed_role_user, request, &trouble, issued)
+    }
+
+    /// `AssumeRoleWithWebIdentity`, which is not signed: the `token` is the proof.
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn assume_role_with_web_identity(
+        &self,
+        token: &SecretString,
+        endpoint: &StsEndpoint,
+        request: &RoleRequest,
+    ) -> Result<SessionCredentials, Failure> {
+        let secrets = vec![token.clone()];
+        let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets };
+        let issued = self.clock.now();
+        let call = self
+            .client(endpoint)?
+            .assume_role_with_web_identity()
+            .role_arn(request.role_arn.as_str())
+            .role_session_name(request.session_name.as_str())
+            .web_identity_token(token.expose_secret())
+            .set_duration_seconds(seconds(request.duration))
+            .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
+            .set_policy_arns(policy_arns(request));
+        let answer = call.send().await.map_err(|error| trouble.of(&error, issued))?;
+        let AssumeRoleWithWebIdentityOutput { credentials, assumed_role_user, .. } = answer;
+        session(credentials, assumed_role_user, request, &trouble, issued)
+    }
+
+    /// `GetCallerIdentity` of `credentials`.
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn caller_identity(
+        &self,
+        credentials: Arc<SessionCredentials>,
+        endpoint: &StsEndpoint,
+    ) -> Result<CallerIdentity, Failure> {
+        let from = Signer::Session(credentials);
+        let trouble = Trouble { role: None, endpoint, secrets: secrets(&from) };
+        let asked = self.clock.now();
+        let call = self.client(endpoint)?.get_caller_identity();
+        let answer = call.customize().config_override(signed_with(&from)).send().await;
+        let answer = answer.map_err(|error| trouble.of(&error, asked))?;
+        Ok(CallerIdentity {
+            account: answer.account.unwrap_or_default(),
+            arn: answer.arn.unwrap_or_default(),
+            user_id: answer.user_id.unwrap_or_default(),
+        })
+    }
+
+    fn client(&self, endpoint: &StsEndpoint) -> Result<Client, Failure> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(endpoint) {
+            return Ok(client.clone());
+        }
+        let connector = self.through.clone().map_or_else(|| connect(endpoint), Ok)?;
+        let client = Client::from_conf(self.config(endpoint, connector));
+        clients.insert(endpoint.clone(), client.clone());
+        Ok(client)
+    }
+
+    fn config(&self, endpoint: &StsEndpoint, connector: SharedHttpConnector) -> Config {
+        let connector = SharedHttpConnector::new(Capped(connector));
+        let http_client: SharedHttpClient = http_client_fn(move |_, _| connector.clone());
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_DEADLINE)
+            .operation_timeout(CALL_DEADLINE)
+            .build();
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client)
+            .region(aws_sdk_sts::config::Region::new(endpoint.region.as_str().to_owned()))
+            .use_fips(endpoint.fips)
+            .use_dual_stack(endpoint.dual_stack)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .sleep_impl(TokioSleep::new())
+            .time_source(SdkTime(self.clock))
+            .disable_clock_skew_correction(true)
+            .identity_cache(IdentityCache::no_cache())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(url) = &endpoint.url {
+            config = config.endpoint_url(url.as_ref());
+        }
+        config.build()
+    }
+}
+
+/// Takes the four fields that every STS gives, and what else there is.
+fn session(
+    credentials: Option<aws_sdk_sts::types::Credentials>,
+    user: Option<AssumedRoleUser>,
+    request: &RoleRequest,
+    trouble: &Trouble<'_>,
+    issued: SystemTime,
+) -> Result<SessionCredentials, Failure> {
+    let credentials = credentials
+        .filter(|it| {
+            ![&it.access_key_id, &it.secret_access_key, &it.session_token]
+                .into_iter()
+                .any(String::is_empty)
+        })
+        .ok_or_else(|| trouble.invalid("its answer holds no credentials"))?;
+    let expires = SystemTime::try_from(credentials.expiration)
+        .map_err(|_| trouble.invalid("the expiry in its answer is no time"))?;
+    let validity = Validity::new(issued, expires).ok_or_else(|| trouble.expired(expires))?;
+    let arn = user.map(|user| user.arn).filter(|arn| !arn.is_empty());
+    let account = arn.as_deref().and_then(|arn| arn.split(':').nth(4)).and_then(AccountId::parse);
+    Ok(SessionCredentials {
+        access_key_id: credentials.access_key_id,
+        secret_access_key: SecretString::from(credentials.secret_access_key),
+        session_token: SecretString::from(credentials.session_token),
+        validity,
+        account_id: account.or_else(|| request.role_arn.account()),
+        arn,
+    })
+}
+
+/// Our clock, as the SDK asks for it.
+#[derive(Debug)]
+struct SdkTime(Clock);
+
+impl TimeSource for SdkTime {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+}
+
+/// The configuration of one call that is signed with `from`.
+fn signed_with(from: &Signer) -> aws_sdk_sts::config::Builder {
+    let credentials = |id: &str, secret: &SecretString, token: Option<&SecretString>| {
+        let token = token.map(|token| token.expose_secret().to_owned());
+        Credentials::new(id, secret.expose_secret(), token, None, "credbroker")
+    };
+    let credentials = match from {
+        Signer::Anonymous => return Config::builder(),
+        Signer::LongTerm(key) => credentials(&key.access_key_id, &key.secret_access_key, None),
+        Signer::Session(session) => credentials(
+            &session.access_key_id,
+            &session.secret_access_key,
+            Some(&session.session_token),
+        ),
+    };
+    Config::builder().credentials_provider(SharedCredentialsProvider::new(credentials))
+}
+
+/// What an answer must not repeat.
+fn secrets(from: &Signer) -> Vec<SecretString> {
+    match from {
+        Signer::Anonymous => Vec::new(),
+        Signer::LongTerm(key) => vec![key.secret_access_key.clone()],
+        Signer::Session(session) => {
+            vec![session.secret_access_key.clone(), session.session_token.clone()]
+        }
+    }
+}
+
+fn seconds(duration: Option<SessionDuration>) -> Option<i32> {
+    duration.and_then(|duration| i32::try_from(duration.as_secs()).ok())
+}
+
+fn policy_arns(request: &RoleRequest) -> Option<Vec<PolicyDescriptorType>> {
+    let descriptor =
+        |arn: &crate::model::PolicyArn| PolicyDescriptorType::builder().arn(arn.as_str()).build();
+    (!request.policy_arns.is_empty()).then(|| request.policy_arns.iter().map(descriptor).collect())
+}
+
+fn tags(request: &RoleRequest) -> Result<Option<Vec<Tag>>, Failure> {
+    if request.tags.is_empty() {
+        return Ok(None);
+    }
+    let tag = |(key, value)| Tag::builder().key(key).value(value).build();
+    let tags = request.tags.iter().map(tag).collect::<Result<_, _>>();
+    tags.map(Some).map_err(|error| {
+        Failure::new(FailureKind::Misconfigured, "Tags", format!("the session tags: {error}"))
+    })
+}
+
+fn transitive(request: &RoleRequest) -> Option<Vec<String>> {
+    let keys = request.tags.transitive();
+    (!keys.is_empty()).then(|| keys.to_vec())
+}
+
+/// How long a connection to an STS may take.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long an STS may stay silent.
+pub(super) const READ_DEADLINE: Duration = Duration::from_secs(12);
+
+/// How long a whole call may take; `process` waits for 20 s.
+const CALL_DEADLINE: Duration = Duration::from_secs(15);

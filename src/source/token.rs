@@ -1,0 +1,86 @@
+//! Web identity tokens: read anew for every call, since whoever writes them renews them.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::model::{Failure, FailureKind, TokenSource};
+use crate::{child, files};
+
+/// Reads the token that `source` refers to, without the white space around it.
+///
+/// # Errors
+/// `Misconfigured`, with where it was looked for.
+pub(super) async fn read(source: &TokenSource) -> Result<SecretString, Failure> {
+    let (place, text) = match source {
+        TokenSource::Command(command) => {
+            let place = format!("the web_identity_token command {command}");
+            let output = child::output(command.program(), command.arguments(), DEADLINE, CAP)
+                .await
+                .map_err(|fault| fail(format!("{place} {fault}")))?;
+            let text =
+                std::str::from_utf8(&output).map_err(|_| fail(format!("{place} wrote no text")))?;
+            (place, Zeroizing::new(text.to_owned()))
+        }
+        TokenSource::File(path) => {
+            let place = format!("the web identity token file {}", path.display());
+            let path = path.clone();
+            let text = super::blocking(move || {
+                let cap = u64::try_from(CAP).unwrap_or(u64::MAX);
+                files::read_text(&path, cap).map_err(|fault| fail(fault.to_string()))
+            })
+            .await?;
+            (place, text)
+        }
+    };
+    check(&place, text.trim())
+}
+
+/// 4 to 20,000 characters without a space in them (`webIdentityTokenType` in the STS service model).
+fn check(place: &str, token: &str) -> Result<SecretString, Failure> {
+    if token.is_empty() {
+        return Err(fail(format!("{place} is empty")));
+    }
+    if !(4..=20_000).contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(fail(format!("{place} holds no token: one line of 4 to 20000 characters")));
+    }
+    Ok(SecretString::from(token))
+}
+
+fn fail(message: String) -> Failure {
+    Failure::new(FailureKind::Misconfigured, "WebIdentityToken", message)
+}
+
+/// How long a token command may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Largest token that is read, in bytes: what the STS takes, and white space around it.
+const CAP: usize = 20_100;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_file_is_trimmed_and_what_is_no_token_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let source = TokenSource::File(path.clone());
+        let missing = read(&source).await.unwrap_err();
+        assert!(missing.message.contains("does not exist"), "{missing}");
+        fs::write(&path, "eyJ.abc.def\n").unwrap();
+        assert_eq!(read(&source).await.unwrap().expose_secret(), "eyJ.abc.def");
+        for (text, reason) in
+            [("\n", "is empty"), ("a b c d", "no token"), (&"x".repeat(30_000), "larger")]
+        {
+            fs::write(&path, text).unwrap();
+            let failure = read(&source).await.unwrap_err();
+            assert!(failure.message.contains(reason), "{failure}");
+        }
+    }
+}

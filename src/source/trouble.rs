@@ -1,0 +1,263 @@
+//! What an STS's errors mean: for the lease a kind, for a person a sentence.
+//!
+//! The SDK's own `Debug` of an error prints the answer's body, so nothing but code and message leaves this file, and
+//! those without any secret that the call was made with. Codes are compared as strings with a trailing `Exception`
+//! stripped, as the Go SDK does (contract E.2); S3-shaped `<Error>` bodies, which Ceph sends, are read from the raw
+//! answer.
+
+use std::time::SystemTime;
+
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_xml::decode::{Document, try_data};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::{Failure, FailureKind, RoleArn, StsEndpoint, timestamp};
+use crate::source::connector::chain;
+
+/// What a failed call was about.
+pub(super) struct Trouble<'a> {
+    pub(super) role: Option<&'a RoleArn>,
+    pub(super) endpoint: &'a StsEndpoint,
+    pub(super) secrets: Vec<SecretString>,
+}
+
+/// What an STS said no with.
+struct No {
+    status: u16,
+    code: String,
+    message: String,
+    request_id: Option<String>,
+}
+
+impl Trouble<'_> {
+    /// The failure that `error` is; `asked` is our time at the call, to tell how far two clocks are apart.
+    pub(super) fn of<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
+    where
+        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+    {
+        let server_time = error.raw_response().and_then(date);
+        match error {
+            SdkError::ConstructionFailure(_) => self.failure(
+                FailureKind::Misconfigured,
+                "InvalidRequest",
+                &format!("the request to {} cannot be made: {}", self.endpoint, chain(error)),
+            ),
+            SdkError::TimeoutError(_) => self.failure(
+                FailureKind::Unreachable,
+                "Timeout",
+                &format!("{} did not answer in time", self.endpoint),
+            ),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.failure(
+                FailureKind::Unreachable,
+                "Timeout",
+                &format!("{} did not answer in time", self.endpoint),
+            ),
+            SdkError::DispatchFailure(failure) => {
+                let why = failure.as_connector_error().map_or_else(String::new, |it| chain(it));
+                self.unreachable(&why)
+            }
+            SdkError::ServiceError(service) => {
+                let meta = service.err();
+                let raw = service.raw();
+                let (code, message) = match meta.code() {
+                    Some(code) => (code.to_owned(), meta.message().unwrap_or_default().to_owned()),
+                    None => s3_error(raw).unwrap_or_default(),
+                };
+                let request_id = meta.request_id().map(ToOwned::to_owned);
+                let status = raw.status().as_u16();
+                self.refused(No { status, code, message, request_id }, asked, server_time)
+            }
+            SdkError::ResponseError(response) => {
+                let raw = response.raw();
+                let status = raw.status().as_u16();
+                match s3_error(raw) {
+                    Some((code, message)) => {
+                        let no = No { status, code, message, request_id: None };
+                        self.refused(no, asked, server_time)
+                    }
+                    None if status >= 500 => {
+                        self.invalid(&format!("it answers with HTTP {status}"))
+                    }
+                    None => self.invalid(&format!(
+                        "its answer (HTTP {status}) is not that of an STS; is endpoint_url right?"
+                    )),
+                }
+            }
+            _ => self.unreachable(&chain(error)),
+        }
+    }
+
+    /// An answer that cannot be used.
+    pub(super) fn invalid(&self, what: &str) -> Failure {
+        self.failure(
+            FailureKind::Unreachable,
+            "InvalidAnswer",
+            &format!("{} cannot be used: {what}", self.endpoint),
+        )
+    }
+
+    /// Credentials that had expired when they came.
+    pub(super) fn expired(&self, expires: SystemTime) -> Failure {
+        self.failure(
+            FailureKind::Unreachable,
+            "ExpiredAnswer",
+            &format!(
+                "{} gave credentials that expired at {}; compare its clock with this machine's",
+                self.endpoint,
+                timestamp(expires)
+            ),
+        )
+    }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let remedy = if why.contains("ertificate") {
+            "; does ca_bundle name the authority of its certificate?"
+        } else {
+            "; is it up, and is endpoint_url right?"
+        };
+        self.failure(
+            FailureKind::Unreachable,
+            "Unreachable",
+            &format!("{} cannot be reached: {why}{remedy}", self.endpoint),
+        )
+    }
+
+    fn refused(&self, no: No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
+        let No { status, code, message, request_id } = no;
+        let code = if code.is_empty() { format!("HTTP{status}") } else { self.clean(&code) };
+        let kind = kind_of(status, &code, &message);
+        let what = match self.role {
+            Some(role) => format!("{} answers {code} for {role}", self.endpoint),
+            None => format!("{} answers {code}", self.endpoint),
+        };
+        let said = self.clean(&message);
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let remedy = remedy(&code, &message, asked, server_time);
+        let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
+        Failure { kind, code, message: format!("{what}{said}{remedy}"), request_id }
+    }
+
+    fn failure(&self, kind: FailureKind, code: &str, message: &str) -> Failure {
+        Failure::new(kind, code, self.clean(message))
+    }
+
+    /// One line of what somebody else wrote: without secrets, without control characters, of bearable length.
+    ///
+    /// AWS explains a wrong signature with the whole canonical request, session token included; its first line
+    /// says all.
+    fn clean(&self, text: &str) -> String {
+        let mut line = text.trim().lines().next().unwrap_or_default().trim().to_owned();
+        for secret in &self.secrets {
+            if !secret.expose_secret().is_empty() {
+                line = line.replace(secret.expose_secret(), "***");
+            }
+        }
+        let line: String = line.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
+        line.trim_end_matches(['.', ' ']).to_owned()
+    }
+}
+
+/// What a lease does about an answer (contract E.2).
+fn kind_of(status: u16, code: &str, message: &str) -> FailureKind {
+    match code.strip_suffix("Exception").unwrap_or(code) {
+        "BandwidthLimitExceeded"
+        | "LimitExceeded"
+        | "ProvisionedThroughputExceeded"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "SlowDown"
+        | "Throttled"
+        | "Throttling"
+        | "TooManyRequests" => FailureKind::Throttled,
+        "IDPCommunicationError"
+        | "InternalError"
+        | "InternalFailure"
+        | "PriorRequestNotComplete"
+        | "RequestTimeout"
+        | "STSIAMNotInitialized"
+        | "STSNotInitialized"
+        | "ServiceUnavailable" => FailureKind::Unreachable,
+        "ExpiredToken" | "InvalidIdentityToken" => FailureKind::InputExpired,
+        "MalformedPolicyDocument" | "PackedPolicyTooLarge" | "ValidationError" | "Validation" => {
+            FailureKind::Misconfigured
+        }
+        _ if status == 429 || message.starts_with("Rate exceeded") => FailureKind::Throttled,
+        _ if status >= 500 => FailureKind::Unreachable,
+        _ => FailureKind::Refused,
+    }
+}
+
+/// What a person can do about an answer; empty where its words say it already.
+fn remedy(code: &str, message: &str, asked: SystemTime, server_time: Option<SystemTime>) -> String {
+    let about_time = message.contains("Signature expired") || message.contains("not yet current");
+    match code.strip_suffix("Exception").unwrap_or(code) {
+        _ if about_time => skew(asked, server_time),
+        "RequestExpired" | "RequestTimeTooSkewed" => skew(asked, server_time),
+        "AccessDenied" => {
+            "does the role's trust policy name this caller, and may the caller assume it?".to_owned()
+        }
+        "InvalidClientTokenId" | "UnrecognizedClient" => {
+            "the STS does not know the access key: was it deleted or deactivated, or is this another account's endpoint?".to_owned()
+        }
+        "SignatureDoesNotMatch" => {
+            "the secret key does not belong to the access key id".to_owned()
+        }
+        "NoSuchEntity" => "there is no such role".to_owned(),
+        "RegionDisabled" => "enable the region, or choose another".to_owned(),
+        "ExpiredToken" => "what the request was made with has expired: renew it".to_owned(),
+        "InvalidIdentityToken" => {
+            "the STS does not accept the web identity token: is its issuer registered there?".to_owned()
+        }
+        "PackedPolicyTooLarge" => "shorten the session policy or the tags".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// How far the clocks are apart, by the `Date` of the answer.
+fn skew(asked: SystemTime, server_time: Option<SystemTime>) -> String {
+    let Some(server) = server_time else {
+        return "this machine's clock and the server's differ: set the clock".to_owned();
+    };
+    let (apart, which) = match server.duration_since(asked) {
+        Ok(behind) => (behind, "behind"),
+        Err(ahead) => (ahead.duration(), "ahead of"),
+    };
+    let minutes = (apart.as_secs() + 30) / 60;
+    format!(
+        "this machine's clock is {minutes} min {which} the server's: set the clock (timedatectl)"
+    )
+}
+
+/// The `Date` header, as an HTTP date (RFC 9110 section 5.6.7).
+fn date(response: &HttpResponse) -> Option<SystemTime> {
+    use aws_smithy_types::date_time::{DateTime, Format};
+    let date = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
+    SystemTime::try_from(date).ok()
+}
+
+/// Code and message of an S3-shaped body: `<Error><Code>..</Code><Message>..</Message></Error>`.
+fn s3_error(response: &HttpResponse) -> Option<(String, String)> {
+    let body = std::str::from_utf8(response.body().bytes()?).ok()?;
+    let mut document = Document::new(body);
+    let mut root = document.root_element().ok()?;
+    if root.start_el().local() != "Error" {
+        return None;
+    }
+    let (mut code, mut message) = (String::new(), String::new());
+    while let Some(mut tag) = root.next_tag() {
+        match tag.start_el().local() {
+            "Code" => code = try_data(&mut tag).ok()?.into_owned(),
+            "Message" => message = try_data(&mut tag).ok()?.into_owned(),
+            _ => {}
+        }
+    }
+    (!code.is_empty()).then_some((code, message))
+}
+
+/// Longest message that is passed on, in characters.
+const MAX_LINE: usize = 400;
+
+#[cfg(test)]
+mod tests;

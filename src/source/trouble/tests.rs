@@ -1,0 +1,111 @@
+//! Errors as real servers write them, and what becomes of them.
+
+use std::time::Duration;
+
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_smithy_runtime_api::http::{Response, StatusCode};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::ErrorMetadata;
+
+use super::*;
+use crate::model::{Dialect, Region};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/Reader";
+const TOKEN: &str = "FwoGZXIvYXdzEBYaDsessiontoken";
+
+fn response(status: u16, body: &str) -> HttpResponse {
+    let status = StatusCode::try_from(status).unwrap();
+    Response::new(status, SdkBody::from(body.to_owned()))
+}
+
+fn endpoint() -> StsEndpoint {
+    StsEndpoint {
+        dialect: Dialect::Generic,
+        url: Some("http://127.0.0.1:1".into()),
+        region: Region::fallback(),
+        fips: false,
+        dual_stack: false,
+        ca_bundle: None,
+    }
+}
+
+fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> Failure {
+    let role = RoleArn::parse(ROLE).unwrap();
+    let endpoint = endpoint();
+    let trouble = Trouble { role: Some(&role), endpoint: &endpoint, secrets: vec![TOKEN.into()] };
+    trouble.of(&error, SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> Failure {
+    let meta = ErrorMetadata::builder().code(code).message(message).build();
+    failure(SdkError::service_error(AssumeRoleError::generic(meta), response(status, "")))
+}
+
+#[test]
+fn every_code_has_the_kind_that_its_lease_needs() {
+    for (status, code, kind) in [
+        (403, "AccessDenied", FailureKind::Refused),
+        (403, "InvalidClientTokenId", FailureKind::Refused),
+        (403, "RegionDisabledException", FailureKind::Refused),
+        (403, "ExpiredTokenException", FailureKind::InputExpired),
+        (400, "ExpiredToken", FailureKind::InputExpired),
+        (400, "InvalidIdentityToken", FailureKind::InputExpired),
+        (400, "Throttling", FailureKind::Throttled),
+        (400, "ThrottlingException", FailureKind::Throttled),
+        (429, "Whatever", FailureKind::Throttled),
+        (400, "IDPCommunicationError", FailureKind::Unreachable),
+        (503, "Whatever", FailureKind::Unreachable),
+        (400, "MalformedPolicyDocument", FailureKind::Misconfigured),
+        (400, "ValidationError", FailureKind::Misconfigured),
+        (400, "Whatever", FailureKind::Refused),
+    ] {
+        assert_eq!(refusal(status, code, "no").kind, kind, "{code}");
+    }
+}
+
+#[test]
+fn a_message_names_the_role_and_the_remedy() {
+    let failure = refusal(403, "AccessDenied", "User: x is not authorized.");
+    assert_eq!(
+        failure.message,
+        "http://127.0.0.1:1 answers AccessDenied for arn:aws:iam::123456789012:role/Reader: User: x is not authorized; does the role's trust policy name this caller, and may the caller assume it?"
+    );
+}
+
+#[test]
+fn a_token_in_the_answer_goes_no_further() {
+    let message = format!("no {TOKEN} here\nThe Canonical String: x-amz-security-token:{TOKEN}");
+    let failure = refusal(403, "SignatureDoesNotMatch", &message);
+    assert!(!failure.message.contains(TOKEN), "{failure}");
+    assert!(failure.message.contains("no *** here;"), "{failure}");
+}
+
+#[test]
+fn an_s3_shaped_error_is_read_from_the_body() {
+    let body = "<?xml version=\"1.0\"?><Error><Code>NoSuchEntity</Code><Message></Message><RequestId>tx</RequestId></Error>";
+    let unhandled = AssumeRoleError::unhandled("no code");
+    let failure = failure(SdkError::service_error(unhandled, response(404, body)));
+    assert_eq!(failure.code, "NoSuchEntity");
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(failure.message.ends_with("there is no such role"), "{failure}");
+}
+
+#[test]
+fn a_page_of_somebody_else_is_no_answer_and_is_not_repeated() {
+    let body = "<html>Welcome</html>";
+    let failure = failure(SdkError::response_error("not xml", response(200, body)));
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Unreachable, "InvalidAnswer"));
+    assert!(!failure.message.contains("Welcome"), "{failure}");
+}
+
+#[test]
+fn clocks_apart_are_told_with_the_distance() {
+    let mut response = response(403, "");
+    response.headers_mut().insert("date", "Fri, 15 Jan 2027 09:00:00 GMT");
+    let meta = ErrorMetadata::builder()
+        .code("SignatureDoesNotMatch")
+        .message("Signature expired: 20270115T080000Z is now earlier than 20270115T084500Z")
+        .build();
+    let failure = failure(SdkError::service_error(AssumeRoleError::generic(meta), response));
+    assert!(failure.message.contains("min behind the server's: set the clock"), "{failure}");
+}
