@@ -29,16 +29,16 @@ fn endpoint() -> StsEndpoint {
     }
 }
 
-fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> Failure {
+fn failure(error: &SdkError<AssumeRoleError, HttpResponse>) -> Failure {
     let role = RoleArn::parse(ROLE).unwrap();
     let endpoint = endpoint();
     let trouble = Trouble { role: Some(&role), endpoint: &endpoint, secrets: vec![TOKEN.into()] };
-    trouble.of(&error, SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))
+    trouble.of(error, SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Failure {
     let meta = ErrorMetadata::builder().code(code).message(message).build();
-    failure(SdkError::service_error(AssumeRoleError::generic(meta), response(status, "")))
+    failure(&SdkError::service_error(AssumeRoleError::generic(meta), response(status, "")))
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_token_in_the_answer_goes_no_further() {
 fn an_s3_shaped_error_is_read_from_the_body() {
     let body = "<?xml version=\"1.0\"?><Error><Code>NoSuchEntity</Code><Message></Message><RequestId>tx</RequestId></Error>";
     let unhandled = AssumeRoleError::unhandled("no code");
-    let failure = failure(SdkError::service_error(unhandled, response(404, body)));
+    let failure = failure(&SdkError::service_error(unhandled, response(404, body)));
     assert_eq!(failure.code, "NoSuchEntity");
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.message.ends_with("there is no such role"), "{failure}");
@@ -93,7 +93,7 @@ fn an_s3_shaped_error_is_read_from_the_body() {
 #[test]
 fn a_page_of_somebody_else_is_no_answer_and_is_not_repeated() {
     let body = "<html>Welcome</html>";
-    let failure = failure(SdkError::response_error("not xml", response(200, body)));
+    let failure = failure(&SdkError::response_error("not xml", response(200, body)));
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Unreachable, "InvalidAnswer"));
     assert!(!failure.message.contains("Welcome"), "{failure}");
 }
@@ -106,6 +106,6 @@ fn clocks_apart_are_told_with_the_distance() {
         .code("SignatureDoesNotMatch")
         .message("Signature expired: 20270115T080000Z is now earlier than 20270115T084500Z")
         .build();
-    let failure = failure(SdkError::service_error(AssumeRoleError::generic(meta), response));
+    let failure = failure(&SdkError::service_error(AssumeRoleError::generic(meta), response));
     assert!(failure.message.contains("min behind the server's: set the clock"), "{failure}");
 }
