@@ -8,11 +8,12 @@ mod held;
 mod lease;
 mod task;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use arc_swap::ArcSwap;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::model::{Clock, LeaseKey, Plan, ProfileName};
 use crate::policy::Grant;
@@ -27,13 +28,15 @@ pub struct Broker(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    profiles: BTreeMap<ProfileName, Entry>,
-    leases: Mutex<HashMap<LeaseKey, Lease>>,
+    profiles: ArcSwap<Profiles>,
+    leases: Mutex<HashMap<LeaseKey, (Lease, AbortHandle)>>,
     tasks: Mutex<JoinSet<()>>,
     source: Arc<dyn Source>,
     clock: Clock,
     idle: Duration,
 }
+
+type Profiles = BTreeMap<ProfileName, Entry>;
 
 #[derive(Debug)]
 struct Entry {
@@ -53,39 +56,66 @@ impl Broker {
         clock: Clock,
         idle: Duration,
     ) -> Self {
-        let entry = |plan: Plan| {
-            let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new() };
-            (entry.plan.profile.clone(), entry)
-        };
         let broker = Self(Arc::new(Inner {
-            profiles: plans.into_iter().map(entry).collect(),
+            profiles: ArcSwap::default(),
             leases: Mutex::default(),
             tasks: Mutex::default(),
             source,
             clock,
             idle,
         }));
-        for entry in broker.0.profiles.values().filter(|entry| entry.plan.eager) {
-            broker.lease_of(entry).keep();
-        }
+        broker.replace(plans);
         broker
+    }
+
+    /// Puts `plans` in the place of those that are there.
+    ///
+    /// Leases that the new plans have too live on; the others end, and what they held is wiped.
+    pub fn replace(&self, plans: impl IntoIterator<Item = Plan>) {
+        let entry = |plan: Plan| {
+            let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new() };
+            (entry.plan.profile.clone(), entry)
+        };
+        let profiles: Arc<Profiles> = Arc::new(plans.into_iter().map(entry).collect());
+        let mut wanted = HashSet::new();
+        for entry in profiles.values() {
+            let mut key = Some(entry.plan.lease_key());
+            while let Some(it) = key {
+                key = it.parent();
+                wanted.insert(it);
+            }
+        }
+        self.0.profiles.store(Arc::clone(&profiles));
+        lock(&self.0.leases).retain(|key, (lease, task)| {
+            lease.keep(false);
+            let stays = wanted.contains(key);
+            if !stays {
+                task.abort();
+                lease.clear();
+            }
+            stays
+        });
+        for entry in profiles.values().filter(|entry| entry.plan.eager) {
+            self.lease_of(entry).keep(true);
+        }
     }
 
     /// The plan of the profile `name`.
     #[must_use]
     pub fn plan(&self, name: &ProfileName) -> Option<Arc<Plan>> {
-        self.0.profiles.get(name).map(|entry| Arc::clone(&entry.plan))
+        self.0.profiles.load().get(name).map(|entry| Arc::clone(&entry.plan))
     }
 
     /// The plans of all profiles, by name.
-    pub fn plans(&self) -> impl Iterator<Item = Arc<Plan>> {
-        self.0.profiles.values().map(|entry| Arc::clone(&entry.plan))
+    #[must_use]
+    pub fn plans(&self) -> Vec<Arc<Plan>> {
+        self.0.profiles.load().values().map(|entry| Arc::clone(&entry.plan)).collect()
     }
 
     /// The lease of the profile that is granted; `None` where there is no such profile.
     #[must_use]
     pub fn lease(&self, grant: &Grant) -> Option<Lease> {
-        self.0.profiles.get(grant.profile()).map(|entry| self.lease_of(entry).clone())
+        self.0.profiles.load().get(grant.profile()).map(|entry| self.lease_of(entry))
     }
 
     /// The clock that the broker goes by.
@@ -98,22 +128,22 @@ impl Broker {
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
         tasks.shutdown().await;
-        for lease in lock(&self.0.leases).values() {
+        for (lease, _) in lock(&self.0.leases).values() {
             lease.clear();
         }
     }
 
-    fn lease_of<'a>(&self, entry: &'a Entry) -> &'a Lease {
-        entry.lease.get_or_init(|| self.lease_for(entry.plan.lease_key()))
+    fn lease_of(&self, entry: &Entry) -> Lease {
+        entry.lease.get_or_init(|| self.lease_for(entry.plan.lease_key())).clone()
     }
 
     fn lease_for(&self, key: LeaseKey) -> Lease {
-        if let Some(lease) = lock(&self.0.leases).get(&key) {
+        if let Some((lease, _)) = lock(&self.0.leases).get(&key) {
             return lease.clone();
         }
         let parent = key.parent().map(|parent| self.lease_for(parent));
         let mut leases = lock(&self.0.leases);
-        let lease = leases.entry(key).or_insert_with_key(|key| {
+        let (lease, _) = leases.entry(key).or_insert_with_key(|key| {
             let (lease, task) = task::LeaseTask::new(
                 key,
                 parent,
@@ -121,8 +151,8 @@ impl Broker {
                 self.0.clock,
                 self.0.idle,
             );
-            lock(&self.0.tasks).spawn(task.run());
-            lease
+            let task = lock(&self.0.tasks).spawn(task.run());
+            (lease, task)
         });
         lease.clone()
     }

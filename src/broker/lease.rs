@@ -152,10 +152,12 @@ impl Lease {
         self.0.view.load_full()
     }
 
-    /// Keeps the lease even though nobody asks for it, and has it taken now.
-    pub(super) fn keep(&self) {
-        self.0.eager.store(true, Ordering::Relaxed);
-        self.0.wake.notify_one();
+    /// Says whether the lease is kept though nobody asks for it; if so, it is taken now.
+    pub(super) fn keep(&self, eager: bool) {
+        self.0.eager.store(eager, Ordering::Relaxed);
+        if eager {
+            self.0.wake.notify_one();
+        }
     }
 
     /// Forgets what readers see; for a lease whose task has ended.

@@ -302,6 +302,22 @@ async fn forget_drops_what_is_held_and_refresh_renews_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_plans_keep_the_leases_that_they_share_with_the_old() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let broker = script.broker(vec![plan("a", &["A"]), plan("b", &["B"])]);
+    assert_eq!(key_id(&lease(&broker, "a")).await, "A-1");
+    let gone = lease(&broker, "b");
+    assert_eq!(key_id(&gone).await, "B-2");
+    broker.replace(vec![plan("renamed", &["A"]), plan("c", &["A", "C"])]);
+    assert_eq!(key_id(&lease(&broker, "renamed")).await, "A-1");
+    assert!(gone.view().held.is_none());
+    assert!(broker.plan(&ProfileName::parse("b").unwrap()).is_none());
+    assert_eq!(key_id(&lease(&broker, "c")).await, "C-3");
+    sleep(Duration::from_hours(1)).await;
+    assert!(!script.roles()[3..].contains(&"B".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_ends_the_tasks_and_clears_what_they_held() {
     let script = Script::new(Duration::ZERO, &[]);
     let broker = script.broker(vec![plan("a", &["A"])]);
