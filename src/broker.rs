@@ -78,8 +78,12 @@ impl Broker {
         };
         let profiles: Arc<Profiles> = Arc::new(plans.into_iter().map(entry).collect());
         let mut wanted = HashSet::new();
+        let mut eager = HashSet::new();
         for entry in profiles.values() {
             let mut key = Some(entry.plan.lease_key());
+            if entry.plan.eager {
+                eager.extend(key.clone());
+            }
             while let Some(it) = key {
                 key = it.parent();
                 wanted.insert(it);
@@ -87,7 +91,7 @@ impl Broker {
         }
         self.0.profiles.store(Arc::clone(&profiles));
         lock(&self.0.leases).retain(|key, (lease, task)| {
-            lease.keep(false);
+            lease.keep(eager.contains(key));
             let stays = wanted.contains(key);
             if !stays {
                 task.abort();
