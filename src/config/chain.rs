@@ -1,0 +1,224 @@
+//! From names to plans: every `source_profile` is followed to its beginning, and each profile on the way becomes a
+//! hop.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::context::Context;
+use crate::config::cursor::nearest;
+use crate::config::fault::{At, Fault, quoted};
+use crate::config::profile::{Origin, Parameters, Profile, Role};
+use crate::config::role::{self, Way};
+use crate::model::{Base, Dialect, Hop, KeySource, Plan, ProfileName};
+
+/// The profiles by name.
+#[derive(Debug)]
+pub(super) struct Profiles<'a>(BTreeMap<&'a str, &'a Profile>);
+
+/// What the first hop of a chain is signed with, and the profiles whose roles are assumed, in order.
+struct Chain<'a> {
+    base: Start<'a>,
+    roles: Vec<(&'a Profile, &'a Parameters)>,
+}
+
+enum Start<'a> {
+    Key(&'a KeySource),
+    Token(&'a crate::model::TokenSource),
+}
+
+impl<'a> Profiles<'a> {
+    pub(super) fn new(profiles: &'a [Profile]) -> Self {
+        Self(profiles.iter().map(|profile| (profile.name.as_str(), profile)).collect())
+    }
+
+    /// The plans of all profiles with a role, by name; those that are in `eager` are taken at start unless they say
+    /// otherwise.
+    pub(super) fn plans(&self, eager: &BTreeSet<ProfileName>, context: &Context<'_>) -> Vec<Plan> {
+        self.check_names(context);
+        let loops = self.loops(context);
+        let sound = |profile: &&&'a Profile| !loops.contains(profile.name.as_str());
+        let plans = self.0.values().filter(sound);
+        plans.filter_map(|profile| self.plan(profile, eager, &loops, context)).collect()
+    }
+
+    /// The name of the profile with a role that `text` names; takes down why there is none.
+    pub(super) fn lendable(&self, text: &At<String>, context: &Context<'_>) -> Option<ProfileName> {
+        let Some(profile) = self.0.get(text.value.as_str()) else {
+            self.unknown(text, context);
+            return None;
+        };
+        if matches!(profile.role, Role::None) {
+            let title = format!("the profile {} has no role", quoted(&text.value));
+            let help = "a long-term key is never handed out: name a profile with role_arn";
+            context.findings.add(Fault::error(text.span.clone(), title).help(help));
+            return None;
+        }
+        Some(profile.name.clone())
+    }
+
+    fn check_names(&self, context: &Context<'_>) {
+        for profile in self.0.values() {
+            let Origin::Profile(source) = &profile.origin else { continue };
+            if matches!(profile.role, Role::None) {
+                let title = "`source_profile` without a role";
+                let help = "add role_arn: credentials are lent as sessions of a role";
+                let fault = Fault::error(source.span.clone(), title);
+                context.findings.add(fault.help(help).absence());
+            }
+            if !self.0.contains_key(source.value.as_str()) {
+                self.unknown(source, context);
+            }
+        }
+    }
+
+    fn unknown(&self, name: &At<String>, context: &Context<'_>) {
+        let title = format!("there is no profile {}", quoted(&name.value));
+        let help = match nearest(&name.value, self.0.keys().copied()) {
+            Some(known) => format!("did you mean {}?", quoted(known)),
+            None => format!("add [profile.{}]", name.value.escape_debug()),
+        };
+        context.findings.add(Fault::error(name.span.clone(), title).help(help));
+    }
+
+    /// The names of all profiles that lead into a loop; each loop is taken down once, at its first profile.
+    fn loops(&self, context: &Context<'_>) -> BTreeSet<&'a str> {
+        let mut looping = BTreeSet::new();
+        let mut reported = BTreeSet::new();
+        for profile in self.0.values() {
+            let mut way = vec![profile.name.as_str()];
+            let mut here = *profile;
+            while let Some(source) = self.source_of(here) {
+                let name = source.name.as_str();
+                if let Some(start) = way.iter().position(|seen| *seen == name) {
+                    looping.insert(profile.name.as_str());
+                    let cycle = way.get(start..).unwrap_or_default();
+                    if cycle.iter().all(|name| !reported.contains(name)) {
+                        self.report_loop(cycle, context);
+                    }
+                    reported.extend(cycle.iter().copied());
+                    break;
+                }
+                way.push(name);
+                here = source;
+            }
+        }
+        looping
+    }
+
+    fn report_loop(&self, cycle: &[&'a str], context: &Context<'_>) {
+        let in_cycle = cycle.iter().filter_map(|name| self.0.get(name));
+        let Some(first) = in_cycle.min_by_key(|profile| profile.span.start) else { return };
+        let Origin::Profile(source) = &first.origin else { return };
+        let start = cycle.iter().position(|name| *name == first.name.as_str()).unwrap_or_default();
+        let mut names: Vec<String> = Vec::new();
+        names.extend(
+            cycle.iter().cycle().skip(start).take(cycle.len() + 1).map(|name| quoted(name)),
+        );
+        let title = format!("a loop: {}", names.join(" -> "));
+        let help = "one profile of a chain must have an access_key or a web_identity_token";
+        context.findings.add(Fault::error(source.span.clone(), title).help(help));
+    }
+
+    fn source_of(&self, profile: &Profile) -> Option<&'a Profile> {
+        match &profile.origin {
+            Origin::Profile(source) => self.0.get(source.value.as_str()).copied(),
+            Origin::Bad | Origin::Key(_) | Origin::None | Origin::Token(_) => None,
+        }
+    }
+
+    fn plan(
+        &self,
+        leaf: &'a Profile,
+        eager: &BTreeSet<ProfileName>,
+        loops: &BTreeSet<&str>,
+        context: &Context<'_>,
+    ) -> Option<Plan> {
+        let chain = self.chain(leaf, loops)?;
+        let mut hops = Vec::new();
+        for (index, (profile, parameters)) in chain.roles.iter().enumerate() {
+            let sts = profile.sts.endpoint(&leaf.sts, &parameters.arn, context);
+            let way = match (&chain.base, index) {
+                (Start::Token(token), 0) => Way::WithToken((*token).clone()),
+                (Start::Key(_), 0) => Way::WithKey,
+                (Start::Key(_) | Start::Token(_), _) => Way::WithRole,
+            };
+            let call = role::call(parameters, way, sts.dialect, context);
+            hops.push(call.map(|call| Hop { sts, call }));
+        }
+        self.warn_of_foreign_keys(leaf, &chain, &hops, context);
+        let mut through: Vec<Hop> = hops.into_iter().collect::<Option<_>>()?;
+        let last = through.pop()?;
+        let base = match chain.base {
+            Start::Key(source) => Base::Key(source.clone()),
+            Start::Token(_) => Base::Anonymous,
+        };
+        let client = leaf.sts.client(&last.sts);
+        let by_default = eager.contains(&leaf.name);
+        let eager = leaf.eager.as_ref().map_or(by_default, |eager| eager.value);
+        Some(Plan { profile: leaf.name.clone(), base, through, last, client, eager })
+    }
+
+    /// `None` where something on the way has a fault of its own, or is no role.
+    fn chain(&self, leaf: &'a Profile, loops: &BTreeSet<&str>) -> Option<Chain<'a>> {
+        if loops.contains(leaf.name.as_str()) {
+            return None;
+        }
+        let mut roles = Vec::new();
+        let mut here = leaf;
+        let base = loop {
+            match &here.role {
+                Role::Bad => return None,
+                Role::Some(parameters) => roles.push((here, &**parameters)),
+                Role::None => {}
+            }
+            match &here.origin {
+                Origin::Bad | Origin::None => return None,
+                Origin::Key(source) => break Start::Key(source),
+                Origin::Token(token) => break Start::Token(&token.value),
+                Origin::Profile(_) => here = self.source_of(here)?,
+            }
+        };
+        roles.reverse();
+        (!roles.is_empty()).then_some(Chain { base, roles })
+    }
+
+    /// A key of another system is easily sent to AWS by leaving out `endpoint_url`.
+    fn warn_of_foreign_keys(
+        &self,
+        leaf: &Profile,
+        chain: &Chain<'_>,
+        hops: &[Option<Hop>],
+        context: &Context<'_>,
+    ) {
+        let Origin::Profile(source) = &leaf.origin else { return };
+        let Some(from) = self.0.get(source.value.as_str()) else { return };
+        let to_aws = hops
+            .iter()
+            .flatten()
+            .any(|hop| hop.sts.dialect == Dialect::Aws && hop.sts.url.is_none());
+        if chain.roles.len() == 1 && to_aws && from.sts.has_own_url() {
+            let title = format!(
+                "{} has an endpoint_url, but this profile does not inherit it: AWS's STS is called",
+                quoted(&source.value)
+            );
+            let help =
+                "write endpoint_url here too; as with AWS's tools, it is not taken from a source";
+            context.findings.add(Fault::warning(source.span.clone(), title).help(help));
+        }
+    }
+}
+
+/// The keys that are sources only, by name: profiles without a role.
+pub(super) fn sources(profiles: &[Profile]) -> Vec<(ProfileName, KeySource)> {
+    let mut sources: Vec<_> = profiles
+        .iter()
+        .filter_map(|profile| match (&profile.origin, &profile.role) {
+            (Origin::Key(source), Role::None) => Some((profile.name.clone(), source.clone())),
+            (
+                Origin::Bad | Origin::Key(_) | Origin::None | Origin::Profile(_) | Origin::Token(_),
+                _,
+            ) => None,
+        })
+        .collect();
+    sources.sort_by(|a, b| a.0.cmp(&b.0));
+    sources
+}

@@ -1,0 +1,138 @@
+//! What the reading of every part has at hand: the surroundings, the place of the file, and where faults go.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Surroundings;
+use crate::config::cursor::{Cursor, Node};
+use crate::config::fault::{At, Fault, Findings, quoted};
+use crate::files::{self, FileFault};
+use crate::model::CommandLine;
+
+/// The file that is read, and the world around it.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) surroundings: &'a Surroundings,
+    /// The directory that relative paths start from.
+    pub(super) directory: &'a Path,
+    pub(super) findings: &'a Findings,
+}
+
+impl Context<'_> {
+    /// `path` made absolute: a relative one is relative to the file.
+    pub(super) fn absolute(&self, path: &At<String>) -> Option<At<PathBuf>> {
+        if path.value.is_empty() {
+            let fault = Fault::error(path.span.clone(), "an empty path");
+            self.findings.add(fault.help("name a file, or take the key out"));
+            return None;
+        }
+        Some(At { value: self.directory.join(&path.value), span: path.span.clone() })
+    }
+
+    /// Takes down what keeps the file at `path` from being used; `read` says how it will be opened.
+    pub(super) fn readable(
+        &self,
+        path: At<PathBuf>,
+        read: impl FnOnce(&Path) -> Result<(), FileFault>,
+    ) -> Option<At<PathBuf>> {
+        match read(&path.value) {
+            Ok(()) => Some(path),
+            Err(fault) => {
+                self.findings.add(file_fault(&path, &fault));
+                None
+            }
+        }
+    }
+
+    /// The command that `node` lists, whose program must be there.
+    pub(super) fn command(&self, node: &Node<'_>) -> Option<At<CommandLine>> {
+        let words = node.strings()?;
+        let mut words_iter = words.value.iter();
+        let Some(program) = words_iter.next().filter(|program| !program.value.is_empty()) else {
+            let fault = Fault::error(words.span, "a command without a program");
+            self.findings.add(fault.help("write command = [\"PROGRAM\", \"ARGUMENT\", ...]"));
+            return None;
+        };
+        let resolved = self.program(program)?;
+        let arguments = words_iter.map(|word| word.value.clone());
+        let value = CommandLine::new(std::iter::once(resolved).chain(arguments).collect())?;
+        Some(At { value, span: words.span })
+    }
+
+    fn program(&self, program: &At<String>) -> Option<String> {
+        let found = if program.value.contains('/') {
+            let path = self.directory.join(&program.value);
+            is_executable(&path).then(|| path.to_string_lossy().into_owned())
+        } else {
+            let path = self.surroundings.search_path.as_deref().unwrap_or_default();
+            std::env::split_paths(path)
+                .any(|directory| is_executable(&directory.join(&program.value)))
+                .then(|| program.value.clone())
+        };
+        if found.is_none() {
+            let title = format!("the program {} is not there", quoted(&program.value));
+            let help = "write the whole path of a program that can be run; a command is run without a shell";
+            self.findings.add(Fault::error(program.span.clone(), title).help(help));
+        }
+        found
+    }
+}
+
+/// The one key among `keys` that a table such as `{ file = "..." }` has; two or none are faults.
+pub(super) fn one_of<'n>(
+    cursor: &mut Cursor<'n>,
+    what: &str,
+    keys: &[&'static str],
+) -> Option<Node<'n>> {
+    let nodes: Vec<Node<'n>> = keys.iter().filter_map(|key| cursor.take(key)).collect();
+    match nodes.as_slice() {
+        [node] => return Some(node.clone()),
+        [] if cursor.nodes().next().is_some() => {}
+        [] => {
+            let fault = Fault::error(cursor.span.clone(), format!("{what} says nothing"));
+            cursor
+                .findings
+                .add(fault.help(format!("it takes one of {}", keys.join(", "))).absence());
+        }
+        [first, second, ..] => {
+            let title = format!("{what} is both `{}` and `{}`", first.key, second.key);
+            let fault = Fault::error(second.key_span.clone(), title);
+            cursor.findings.add(fault.help("keep one of them"));
+        }
+    }
+    None
+}
+
+fn file_fault(path: &At<PathBuf>, fault: &FileFault) -> Fault {
+    use crate::files::FileProblem;
+    let text = fault.to_string();
+    let (title, remedy) = match text.split_once("; ") {
+        Some((title, remedy)) => (title.to_owned(), remedy.to_owned()),
+        None => (text.clone(), remedy_for(&fault.problem).to_owned()),
+    };
+    return Fault::error(path.span.clone(), title).help(remedy);
+
+    fn remedy_for(problem: &FileProblem) -> &'static str {
+        match problem {
+            FileProblem::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                "relative paths start from the directory of this file"
+            }
+            FileProblem::Io(_) => "the daemon's user must be able to read it",
+            FileProblem::NotRegular => "name a file",
+            FileProblem::NotText | FileProblem::TooLarge(_) => "is this the right file?",
+            FileProblem::OpenToOthers(_) => "chmod 600",
+            FileProblem::Stranger(_) => "give it to root or to the daemon's user (chown)",
+        }
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Reads a secret file as it will be read later, and forgets its content.
+pub(super) fn secret_file(path: &Path) -> Result<(), FileFault> {
+    files::read_secret(path, MAX_SECRET_BYTES).map(drop)
+}
+
+/// Largest key or token file in bytes: far above any key, any token and any shared credentials file.
+const MAX_SECRET_BYTES: u64 = 1 << 20;

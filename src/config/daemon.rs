@@ -1,0 +1,106 @@
+//! The `[daemon]` table: where the daemon keeps things, and for how long.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::context::Context;
+use crate::config::cursor::{Cursor, Node};
+use crate::config::fault::{At, Fault, quoted};
+use crate::config::later;
+
+/// What concerns the daemon as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// The control socket.
+    pub control: PathBuf,
+    /// How long a lease that nobody asks for is kept; two hours unless the file says otherwise.
+    pub idle: Duration,
+}
+
+/// Reads the `[daemon]` table, which may be left out.
+pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<DaemonSettings> {
+    let mut state_dir = None;
+    let mut control = None;
+    let mut idle = None;
+    if let Some(mut table) = table {
+        state_dir = table.string("state_dir").and_then(|path| context.absolute(&path));
+        control = table.string("control").and_then(|path| context.absolute(&path));
+        idle = table.duration("idle").and_then(|idle| check_idle(idle, context));
+        if let Some(node) = table.take("aws_profiles") {
+            check_aws_profiles(&node);
+        }
+        if let Some(store) = table.string("store") {
+            check_store(&store, context);
+        }
+        table.finish(|node| later::key(node, later::DAEMON));
+    }
+    let state_dir = match state_dir {
+        Some(path) => path.value,
+        None => default_state_dir(context)?,
+    };
+    let control = match control {
+        Some(path) => {
+            check_socket_path(&path, context);
+            path.value
+        }
+        None => context.surroundings.control(&state_dir),
+    };
+    Some(DaemonSettings { state_dir, control, idle: idle.unwrap_or(DEFAULT_IDLE) })
+}
+
+fn default_state_dir(context: &Context<'_>) -> Option<PathBuf> {
+    let found = context.surroundings.state_dir();
+    if found.is_none() {
+        let fault =
+            Fault::whole("there is no place for state: neither $HOME nor $STATE_DIRECTORY is set");
+        context.findings.add(fault.help("write state_dir = \"/...\" under [daemon]"));
+    }
+    found
+}
+
+fn check_idle(idle: At<Duration>, context: &Context<'_>) -> Option<Duration> {
+    if (MIN_IDLE..=MAX_IDLE).contains(&idle.value) {
+        return Some(idle.value);
+    }
+    let fault = Fault::error(idle.span, "`idle` is out of range");
+    context.findings.add(fault.help("it takes \"1m\" to \"30d\""));
+    None
+}
+
+fn check_aws_profiles(node: &Node<'_>) {
+    if !matches!(node.raw(), toml::de::DeValue::Boolean(false)) {
+        node.findings.add(later::value(node, "write aws_profiles = false, or take it out"));
+    }
+}
+
+fn check_store(store: &At<String>, context: &Context<'_>) {
+    let title = match store.value.as_str() {
+        "memory" => return,
+        "sealed" => "`store = \"sealed\"` is not supported by this version".to_owned(),
+        other => format!("`store` is never {}", quoted(other)),
+    };
+    let fault = Fault::error(store.span.clone(), title);
+    context.findings.add(fault.help("write store = \"memory\", or take it out"));
+}
+
+fn check_socket_path(path: &At<PathBuf>, context: &Context<'_>) {
+    if path.value.as_os_str().len() > MAX_SOCKET_PATH {
+        let title = format!("a socket's path has at most {MAX_SOCKET_PATH} bytes");
+        let fault = Fault::error(path.span.clone(), title);
+        context.findings.add(fault.help("put the socket into a directory with a shorter name"));
+    }
+}
+
+/// How long a lease that nobody asks for is kept unless the file says otherwise.
+const DEFAULT_IDLE: Duration = Duration::from_hours(2);
+
+/// Shorter, and a client that asks every now and then would find nothing held.
+const MIN_IDLE: Duration = Duration::from_mins(1);
+
+/// Longer than any session lives: then `eager` is meant.
+const MAX_IDLE: Duration = Duration::from_hours(30 * 24);
+
+/// `sun_path` of unix(7) has 108 bytes, the last of which is a zero.
+const MAX_SOCKET_PATH: usize = 107;

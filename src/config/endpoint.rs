@@ -1,0 +1,353 @@
+//! The `[[endpoint]]` tables: where local programs may fetch credentials, and by which protocol.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::context::Context;
+use crate::config::cursor::{Cursor, Node};
+use crate::config::fault::{At, Fault, Span, quoted};
+use crate::model::ProfileName;
+
+/// One listener, other than the control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// What logs and `status` call it.
+    pub name: String,
+    /// Where it listens.
+    pub listen: Listen,
+    /// What it serves.
+    pub kind: EndpointKind,
+}
+
+/// Where an endpoint listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At this address.
+    Address(LoopbackAddress),
+    /// On 127.0.0.1, at a free port that is chosen once and kept in the state directory.
+    FreePort,
+    /// On the sockets that systemd hands over under this `FileDescriptorName=`.
+    Socket(String),
+}
+
+/// What an endpoint serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// The container credentials endpoint; the ticket names the profile.
+    Container,
+    /// The EC2 instance metadata service.
+    Imds {
+        /// The caller gets the first that it may have.
+        profiles: Vec<ProfileName>,
+        /// Which versions of the protocol are served.
+        http_tokens: HttpTokens,
+    },
+}
+
+/// Whether a metadata client must fetch a token first; AWS's own `HttpTokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpTokens {
+    /// No: `IMDSv1` is served too.
+    Optional,
+    /// Yes: `IMDSv2` only.
+    Required,
+}
+
+/// An address that only this machine reaches: a loopback one, or one of those that EC2 and ECS use for metadata and
+/// credentials (169.254.169.254, 169.254.170.2, fd00:ec2::254, fd00:ec2::23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoopbackAddress(SocketAddr);
+
+impl LoopbackAddress {
+    /// `address`, if it is one of those; `None` for any other.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Option<Self> {
+        let local = address.ip().is_loopback() || METADATA_ADDRESSES.contains(&address.ip());
+        local.then_some(Self(address))
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for LoopbackAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// An endpoint whose profiles are still names.
+#[derive(Debug)]
+pub(super) struct Raw {
+    name: String,
+    listen: Listen,
+    kind: RawKind,
+}
+
+#[derive(Debug)]
+enum RawKind {
+    Container,
+    Imds { profiles: Vec<At<String>>, http_tokens: HttpTokens },
+}
+
+impl Raw {
+    /// The endpoint that is there when the file names none.
+    pub(super) fn default_container() -> Self {
+        Self { name: "local".to_owned(), listen: Listen::FreePort, kind: RawKind::Container }
+    }
+
+    /// Puts resolved names in the place of what was written; `resolve` takes down those that are no good.
+    pub(super) fn resolve(
+        self,
+        resolve: impl Fn(&At<String>) -> Option<ProfileName>,
+    ) -> EndpointConfig {
+        let kind = match self.kind {
+            RawKind::Container => EndpointKind::Container,
+            RawKind::Imds { profiles, http_tokens } => EndpointKind::Imds {
+                profiles: profiles.iter().filter_map(resolve).collect(),
+                http_tokens,
+            },
+        };
+        EndpointConfig { name: self.name, listen: self.listen, kind }
+    }
+}
+
+/// Reads all `[[endpoint]]` tables.
+pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Vec<Raw> {
+    let Some(items) =
+        node.items("tables", "write each endpoint under [[endpoint]], with two brackets")
+    else {
+        return Vec::new();
+    };
+    let mut names = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    let mut endpoints = Vec::new();
+    for item in items {
+        let Some(table) = item.table() else { continue };
+        let Some((endpoint, name_span, place_span)) = read_one(table, context) else { continue };
+        let place = match &endpoint.listen {
+            Listen::Address(address) => Some(format!("the address {address}")),
+            Listen::FreePort => None,
+            Listen::Socket(socket) => Some(format!("the socket {}", quoted(socket))),
+        };
+        let name = format!("the name {}", quoted(&endpoint.name));
+        unique(&mut names, name, &name_span, context);
+        if let Some(place) = place {
+            unique(&mut places, place, &place_span, context);
+        }
+        endpoints.push(endpoint);
+    }
+    if !endpoints.iter().any(|endpoint| matches!(endpoint.kind, RawKind::Container)) {
+        let title = "no container endpoint: `credbroker exec` and `credbroker env` will not work";
+        let fault = Fault::warning(node.key_span.clone(), title);
+        context.findings.add(fault.help("add an [[endpoint]] with kind = \"container\"").absence());
+    }
+    endpoints
+}
+
+fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, Span)> {
+    let kind = table.string("kind");
+    let name = table.string("name");
+    let address = table.string("address");
+    let socket = table.string("socket");
+    let profiles = table.take("profiles");
+    let http_tokens = table.string("http_tokens");
+    let span = table.span.clone();
+    table.finish(|_| None);
+
+    let Some(kind) = kind else {
+        let fault = Fault::error(span, "an endpoint without `kind`");
+        context.findings.add(fault.help("write kind = \"container\" or kind = \"imds\"").absence());
+        return None;
+    };
+    let is_imds = match kind.value.as_str() {
+        "container" => false,
+        "imds" => true,
+        other => {
+            let (title, help) = if other == "metrics" {
+                ("`kind = \"metrics\"` is not supported by this version".to_owned(), "take it out")
+            } else {
+                (format!("there is no kind {}", quoted(other)), "write \"container\" or \"imds\"")
+            };
+            context.findings.add(Fault::error(kind.span, title).help(help));
+            return None;
+        }
+    };
+    let name_span = name.as_ref().map_or_else(|| kind.span.clone(), |name| name.span.clone());
+    let place_span =
+        address.as_ref().or(socket.as_ref()).map_or(span.clone(), |at| at.span.clone());
+    let name = match name {
+        None => kind.value.clone(),
+        Some(name) => checked_name(name, context)?,
+    };
+    let listen = listen(address, socket, is_imds, &kind, context)?;
+    let kind = if is_imds {
+        let profiles = imds_profiles(profiles, &kind, context)?;
+        RawKind::Imds { profiles, http_tokens: tokens(http_tokens, context) }
+    } else {
+        for (key, span) in [
+            ("profiles", profiles.map(|node| node.key_span)),
+            ("http_tokens", http_tokens.map(|at| at.span)),
+        ] {
+            if let Some(span) = span {
+                let title = format!("a container endpoint takes no `{key}`");
+                let help = "take it out: the ticket that a client brings names the profile";
+                context.findings.add(Fault::error(span, title).help(help));
+            }
+        }
+        RawKind::Container
+    };
+    Some((Raw { name, listen, kind }, name_span, place_span))
+}
+
+fn checked_name(name: At<String>, context: &Context<'_>) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (1..=64).contains(&name.value.len()) && name.value.chars().all(legal) {
+        return Some(name.value);
+    }
+    let fault = Fault::error(name.span, "an endpoint's name has 1 to 64 letters, digits and -_.");
+    context.findings.add(fault.help("choose another name"));
+    None
+}
+
+fn listen(
+    address: Option<At<String>>,
+    socket: Option<At<String>>,
+    is_imds: bool,
+    kind: &At<String>,
+    context: &Context<'_>,
+) -> Option<Listen> {
+    match (address, socket) {
+        (Some(address), None) => listen_address(address, context),
+        (None, Some(socket)) => listen_socket(socket, context),
+        (None, None) if is_imds => {
+            let fault = Fault::error(kind.span.clone(), "an IMDS endpoint without an address");
+            let help = "write address = \"127.0.0.1:9912\", or socket = \"NAME\" for a socket of systemd's";
+            context.findings.add(fault.help(help).absence());
+            None
+        }
+        (None, None) => Some(Listen::FreePort),
+        (Some(_), Some(socket)) => {
+            let fault =
+                Fault::error(socket.span, "an endpoint has either an `address` or a `socket`");
+            context.findings.add(fault.help("keep one of them"));
+            None
+        }
+    }
+}
+
+fn listen_address(address: At<String>, context: &Context<'_>) -> Option<Listen> {
+    let fault = |title: String| Fault::error(address.span.clone(), title);
+    let Ok(parsed) = address.value.parse::<SocketAddr>() else {
+        let title = format!("{} is no address", quoted(&address.value));
+        context
+            .findings
+            .add(fault(title).help("write an IP address and a port, such as \"127.0.0.1:9911\""));
+        return None;
+    };
+    let Some(local) = LoopbackAddress::new(parsed) else {
+        let title = format!("{} can be reached from other machines", parsed.ip());
+        let help = "use 127.0.0.1 or [::1] (or 169.254.169.254, 169.254.170.2, [fd00:ec2::254], [fd00:ec2::23])";
+        context.findings.add(fault(title).help(help));
+        return None;
+    };
+    if parsed.port() == 0 {
+        let help =
+            "name a port; a container endpoint without `address` gets a free one and keeps it";
+        context
+            .findings
+            .add(fault("port 0 would be another port at each start".to_owned()).help(help));
+        return None;
+    }
+    Some(Listen::Address(local))
+}
+
+/// systemd's own rule for `FileDescriptorName=`: up to 255 visible ASCII characters without a colon.
+fn listen_socket(socket: At<String>, context: &Context<'_>) -> Option<Listen> {
+    let legal = |b: u8| b.is_ascii_graphic() && b != b':';
+    if (1..=255).contains(&socket.value.len()) && socket.value.bytes().all(legal) {
+        return Some(Listen::Socket(socket.value));
+    }
+    let fault = Fault::error(socket.span, "this is no name that systemd gives to a socket");
+    context.findings.add(fault.help("write the FileDescriptorName= of the .socket unit"));
+    None
+}
+
+fn imds_profiles(
+    profiles: Option<Node<'_>>,
+    kind: &At<String>,
+    context: &Context<'_>,
+) -> Option<Vec<At<String>>> {
+    let help = "write profiles = [\"NAME\"]: a caller gets the first that it may have";
+    let Some(profiles) = profiles else {
+        let fault = Fault::error(kind.span.clone(), "an IMDS endpoint without `profiles`");
+        context.findings.add(fault.help(help).absence());
+        return None;
+    };
+    let names = profiles.strings()?;
+    if names.value.is_empty() {
+        let fault = Fault::error(names.span, "an IMDS endpoint with no profile");
+        context.findings.add(fault.help(help).absence());
+        return None;
+    }
+    Some(names.value)
+}
+
+fn tokens(http_tokens: Option<At<String>>, context: &Context<'_>) -> HttpTokens {
+    match http_tokens {
+        Some(text) if text.value == "optional" => HttpTokens::Optional,
+        Some(text) if text.value != "required" => {
+            let title = format!("`http_tokens` is never {}", quoted(&text.value));
+            let fault = Fault::error(text.span, title);
+            context.findings.add(fault.help("write \"required\" (IMDSv2 only) or \"optional\""));
+            HttpTokens::Required
+        }
+        Some(_) | None => HttpTokens::Required,
+    }
+}
+
+fn unique(seen: &mut BTreeMap<String, Span>, what: String, span: &Span, context: &Context<'_>) {
+    if seen.contains_key(&what) {
+        let fault = Fault::error(span.clone(), format!("two endpoints have {what}"));
+        context.findings.add(fault.help("give each its own"));
+    } else {
+        seen.insert(what, span.clone());
+    }
+}
+
+/// Where EC2 and ECS serve metadata and credentials (contract A and B.1).
+const METADATA_ADDRESSES: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_local_addresses_can_be_made() {
+        for (text, local) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("169.254.169.254:80", true),
+            ("169.254.170.2:80", true),
+            ("[fd00:ec2::254]:80", true),
+            ("[fd00:ec2::23]:80", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+            ("169.254.1.1:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+        ] {
+            assert_eq!(LoopbackAddress::new(text.parse().unwrap()).is_some(), local, "{text}");
+        }
+    }
+}

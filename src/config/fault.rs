@@ -1,0 +1,226 @@
+//! What is wrong with a configuration, and how it is shown: as the Rust compiler shows it, with the place, a caret
+//! under it, and the remedy.
+//!
+//! ```text
+//! error: unknown key `durration_seconds`
+//!  --> config.toml:7:1
+//!   |
+//! 7 | durration_seconds = ****
+//!   | ^^^^^^^^^^^^^^^^^
+//!   |
+//!   = help: the nearest known key is `duration_seconds`
+//! ```
+//!
+//! Quoted lines come from the [`Masked`] text, never from the file itself.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use crate::config::mask::Masked;
+
+/// A place in the file, in bytes.
+pub(super) type Span = Range<usize>;
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Span,
+}
+
+/// One thing that is wrong, or odd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    severity: Severity,
+    span: Option<Span>,
+    title: String,
+    label: Option<String>,
+    help: Option<String>,
+    absence: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+}
+
+impl Fault {
+    /// Something that keeps the daemon from starting.
+    pub(super) fn error(span: Span, title: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            span: Some(span),
+            title: title.into(),
+            label: None,
+            help: None,
+            absence: false,
+        }
+    }
+
+    /// Something that a person should know.
+    pub(super) fn warning(span: Span, title: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(span, title) }
+    }
+
+    /// Something that is wrong with the file as a whole.
+    pub(super) fn whole(title: impl Into<String>) -> Self {
+        Self { span: None, ..Self::error(0..0, title) }
+    }
+
+    /// What stands beside the caret.
+    pub(super) fn label(self, label: impl Into<String>) -> Self {
+        Self { label: Some(label.into()), ..self }
+    }
+
+    /// The remedy.
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Something is not there; in a file with broken syntax that says nothing, and is not reported.
+    pub(super) fn absence(self) -> Self {
+        Self { absence: true, ..self }
+    }
+}
+
+/// The faults found so far; shared by everything that reads a file.
+#[derive(Debug, Default)]
+pub(super) struct Findings(RefCell<Vec<Fault>>);
+
+impl Findings {
+    /// Takes down `fault`, once.
+    pub(super) fn add(&self, fault: Fault) {
+        let mut faults = self.0.borrow_mut();
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+
+    /// The value of `result`, or `None` and its fault taken down at `span`, with the remedy `help`.
+    pub(super) fn check<T, E: fmt::Display>(
+        &self,
+        result: Result<T, E>,
+        span: &Span,
+        help: &str,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(Fault::error(span.clone(), error.to_string()).help(help));
+                None
+            }
+        }
+    }
+
+    /// Whether something keeps the daemon from starting.
+    pub(super) fn has_errors(&self) -> bool {
+        self.0.borrow().iter().any(|fault| fault.severity == Severity::Error)
+    }
+
+    /// All that was found, in the order of its places. Where the syntax is broken, what seems to be missing is left
+    /// out, and so is what was found on a broken line.
+    pub(super) fn into_faults(self, path: &Path, text: Masked, broken: &[Span]) -> Faults {
+        let mut faults = self.0.into_inner();
+        faults.retain(|fault| {
+            let hit = fault.span.as_ref().is_some_and(|span| {
+                broken.iter().any(|b| !broken.contains(span) && text.same_line(b.start, span.start))
+            });
+            broken.is_empty() || !(fault.absence || hit)
+        });
+        faults.sort_by_key(|fault| fault.span.as_ref().map(|span| (span.start, span.end)));
+        Faults { path: path.to_owned(), text, faults }
+    }
+}
+
+/// All that is wrong, or odd, with a configuration; its `Display` shows everything, without colour.
+///
+/// No secret is in it.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    path: PathBuf,
+    text: Masked,
+    faults: Vec<Fault>,
+}
+
+impl Faults {
+    /// A single fault of a file that has no text to quote.
+    pub(super) fn of_file(path: &Path, title: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            text: Masked::default(),
+            faults: vec![Fault::whole(title).help(help)],
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// All of them as text for a terminal, one after the other, with or without colour.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let shown: Vec<String> =
+            self.faults.iter().map(|fault| self.render_one(fault, &renderer)).collect();
+        shown.join("\n\n")
+    }
+
+    fn render_one(&self, fault: &Fault, renderer: &Renderer) -> String {
+        let level = match fault.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let path = self.path.to_string_lossy();
+        let help = fault.help.as_ref().map(|help| self.text.scrub(help));
+        let title = level.primary_title(self.text.scrub(&fault.title));
+        let group = match &fault.span {
+            None => title.elements(help.map(|help| Level::HELP.message(help))),
+            Some(span) => {
+                let span = self.text.clamp(span);
+                let mut annotation = AnnotationKind::Primary.span(span);
+                if let Some(label) = &fault.label {
+                    annotation = annotation.label(self.text.scrub(label));
+                }
+                let snippet =
+                    Snippet::source(self.text.as_str()).path(path.as_ref()).annotation(annotation);
+                title.element(snippet).elements(help.map(|help| Level::HELP.message(help)))
+            }
+        };
+        let text = renderer.render(&[group]);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        lines.join("\n")
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// `text` as a message quotes it: in backquotes, control characters escaped, cut where it is long.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_QUOTED).is_some() {
+        shown.push_str("...");
+    }
+    format!("`{shown}`")
+}
+
+/// Most characters of a value that a message quotes.
+const MAX_QUOTED: usize = 80;

@@ -1,0 +1,34 @@
+//! Keys that are documented but that this version does not know how to obey: an honest fault, instead of "unknown".
+
+use crate::config::cursor::Node;
+use crate::config::fault::{Fault, quoted};
+
+/// Whole tables.
+pub(super) const TABLES: &[&str] = &["allow", "mfa"];
+
+/// Keys of `[daemon]`.
+pub(super) const DAEMON: &[&str] = &["audit", "mfa_warning", "notify"];
+
+/// Keys of `[profile.NAME]`.
+pub(super) const PROFILE: &[&str] =
+    &["credential_process", "credential_source", "mfa", "sso_session"];
+
+/// Ways to give an `access_key`.
+pub(super) const ACCESS_KEY: &[&str] = &["keyring"];
+
+/// Ways to give a `web_identity_token`.
+pub(super) const TOKEN: &[&str] = &["oidc"];
+
+/// The fault for `node` where it is one of `keys`.
+pub(super) fn key(node: &Node<'_>, keys: &[&str]) -> Option<Fault> {
+    keys.contains(&node.key).then(|| {
+        let title = format!("{} is not supported by this version", quoted(node.key));
+        Fault::error(node.key_span.clone(), title).help("take it out")
+    })
+}
+
+/// The fault for a value of `node` that this version cannot obey; `supported` says which one is.
+pub(super) fn value(node: &Node<'_>, supported: &str) -> Fault {
+    let title = format!("this value of {} is not supported by this version", quoted(node.key));
+    Fault::error(node.span.clone(), title).help(supported)
+}

@@ -1,0 +1,144 @@
+//! Where a profile's credentials begin: another profile, a long-term key by reference, or a web identity token.
+
+use crate::config::context::{Context, one_of, secret_file};
+use crate::config::cursor::{Cursor, Node};
+use crate::config::fault::{At, Fault, quoted};
+use crate::config::later;
+use crate::config::profile::{Origin, token_file};
+use crate::model::{KeySource, TokenSource};
+
+use toml::de::DeValue;
+
+/// Reads `source_profile`, `access_key`, `web_identity_token` and `web_identity_token_file`, of which a profile has
+/// at most one.
+pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Origin {
+    let source = table.take("source_profile");
+    let key = table.take("access_key");
+    let token = table.take("web_identity_token");
+    let token_path = table.take("web_identity_token_file");
+    let given: Vec<&Node<'_>> =
+        [&source, &key, &token, &token_path].into_iter().flatten().collect();
+    if let [first, second, ..] = given.as_slice() {
+        let title = format!("both {} and {}", quoted(first.key), quoted(second.key));
+        let fault = Fault::error(second.key_span.clone(), title);
+        context.findings.add(fault.help("a profile has one source: keep one of them"));
+    }
+    let later = table.nodes().any(|node| later::PROFILE.contains(&node.key) && node.key != "mfa");
+    let none = if later { Origin::Bad } else { Origin::None };
+    let count = given.len();
+    let source = source.map(|node| node.string().map_or(Origin::Bad, Origin::Profile));
+    let key = key.map(|node| key_source(&node, context).map_or(Origin::Bad, Origin::Key));
+    let token = token.map(|node| token_source(&node, context).map_or(Origin::Bad, Origin::Token));
+    let token_path =
+        token_path.map(|node| token_path_source(&node, context).map_or(Origin::Bad, Origin::Token));
+    let origin = source.or(key).or(token).or(token_path).unwrap_or(none);
+    if count > 1 { Origin::Bad } else { origin }
+}
+
+/// The fault for a secret that stands in the file itself.
+pub(super) fn plain_text_secret(node: &Node<'_>) -> Fault {
+    let title = format!("{} is a key in plain text", quoted(node.key));
+    Fault::error(node.span.clone(), title).help(
+        "put id and secret into a file with mode 0600 and write access_key = { file = \"...\" }; \
+         a key that stood here should be replaced",
+    )
+}
+
+fn key_source(node: &Node<'_>, context: &Context<'_>) -> Option<KeySource> {
+    if matches!(node.raw(), DeValue::String(_)) {
+        context.findings.add(plain_text_secret(node));
+        return None;
+    }
+    let mut table = node.table()?;
+    let way = one_of(&mut table, "`access_key`", ACCESS_KEY_WAYS);
+    table.finish(|inner| {
+        let is_secret =
+            inner.key.contains("secret") || inner.key == "id" || inner.key.contains("key_id");
+        if is_secret {
+            Some(plain_text_secret(inner))
+        } else {
+            later::key(inner, later::ACCESS_KEY)
+        }
+    });
+    let way = way?;
+    match way.key {
+        "file" => {
+            let path = context.absolute(&way.string()?)?;
+            Some(KeySource::File(context.readable(path, secret_file)?.value))
+        }
+        "aws_profile" => aws_profile(&way.string()?, context),
+        "credential" => systemd_credential(&way.string()?, context),
+        "command" => Some(KeySource::Command(context.command(&way)?.value)),
+        _ => environment(&way.boolean()?, context),
+    }
+}
+
+fn aws_profile(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
+    let Some((credentials_file, config_file)) = context.surroundings.aws_files() else {
+        let fault = Fault::error(name.span.clone(), "no home directory, and so no AWS files");
+        let help = "set HOME, or AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE";
+        context.findings.add(fault.help(help));
+        return None;
+    };
+    Some(KeySource::AwsProfile { name: name.value.clone(), credentials_file, config_file })
+}
+
+fn systemd_credential(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
+    if name.value.is_empty() || name.value.contains('/') || name.value.starts_with('.') {
+        let title = format!("{} is no name of a credential", quoted(&name.value));
+        let fault = Fault::error(name.span.clone(), title);
+        context.findings.add(fault.help("write the name in the unit's LoadCredential= line"));
+        return None;
+    }
+    let Some(directory) = &context.surroundings.credentials_directory else {
+        let title = "systemd hands over no credentials here: $CREDENTIALS_DIRECTORY is not set";
+        let help =
+            format!("add LoadCredential={}:/PATH to the unit that runs credbroker", name.value);
+        context.findings.add(Fault::error(name.span.clone(), title).help(help));
+        return None;
+    };
+    let path = At { value: directory.join(&name.value), span: name.span.clone() };
+    let path = context.readable(path, secret_file)?.value;
+    Some(KeySource::SystemdCredential { name: name.value.clone(), path })
+}
+
+fn environment(env: &At<bool>, context: &Context<'_>) -> Option<KeySource> {
+    let (title, help) = if !env.value {
+        ("`env = false` names no key", "write env = true, or another way to give the key")
+    } else if context.surroundings.env_has_keys {
+        return Some(KeySource::Environment);
+    } else {
+        (
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set here",
+            "set them where credbroker is started, or put the key into a file",
+        )
+    };
+    context.findings.add(Fault::error(env.span.clone(), title).help(help));
+    None
+}
+
+fn token_source(node: &Node<'_>, context: &Context<'_>) -> Option<At<TokenSource>> {
+    if let DeValue::String(_) = node.raw() {
+        let fault = Fault::error(node.span.clone(), "a token in plain text");
+        context.findings.add(fault.help("write web_identity_token = { file = \"...\" }"));
+        return None;
+    }
+    let mut table = node.table()?;
+    let way = one_of(&mut table, "`web_identity_token`", &["file", "command"]);
+    table.finish(|inner| later::key(inner, later::TOKEN));
+    let way = way?;
+    if way.key == "command" {
+        let command = context.command(&way)?;
+        return Some(At { value: TokenSource::Command(command.value), span: command.span });
+    }
+    let path = token_file(context.absolute(&way.string()?)?, context)?;
+    Some(At { value: TokenSource::File(path.value), span: path.span })
+}
+
+fn token_path_source(node: &Node<'_>, context: &Context<'_>) -> Option<At<TokenSource>> {
+    let path = token_file(context.absolute(&node.string()?)?, context)?;
+    Some(At { value: TokenSource::File(path.value), span: path.span })
+}
+
+/// The ways to give a long-term key.
+const ACCESS_KEY_WAYS: &[&str] = &["file", "aws_profile", "credential", "command", "env"];

@@ -1,0 +1,249 @@
+//! The `[profile.NAME]` tables as they are written: every value with its place, every name still a name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::config::context::Context;
+use crate::config::cursor::{Cursor, Node};
+use crate::config::fault::{At, Fault, Span, quoted};
+use crate::config::later;
+use crate::config::origin;
+use crate::config::policy;
+use crate::config::sts::Settings;
+use crate::files;
+use crate::model::{KeySource, PolicyArn, ProfileName, RoleArn, SessionPolicy, TokenSource};
+
+/// A profile as it is written.
+#[derive(Debug)]
+pub(super) struct Profile {
+    pub(super) name: ProfileName,
+    /// Where its name stands.
+    pub(super) span: Span,
+    pub(super) origin: Origin,
+    pub(super) role: Role,
+    pub(super) sts: Settings,
+    pub(super) eager: Option<At<bool>>,
+}
+
+/// What a profile's credentials, or its role's, come from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// Something that was taken down as a fault.
+    Bad,
+    /// A long-term key.
+    Key(KeySource),
+    /// Nothing.
+    None,
+    /// Another profile.
+    Profile(At<String>),
+    /// A web identity token.
+    Token(At<TokenSource>),
+}
+
+/// The role of a profile, if it has one.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Something that was taken down as a fault.
+    Bad,
+    None,
+    Some(Box<Parameters>),
+}
+
+/// What a role is asked for with; texts whose limits depend on the STS are still texts.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    pub(super) arn: At<RoleArn>,
+    pub(super) session_name: Option<At<String>>,
+    pub(super) duration: Option<At<i64>>,
+    pub(super) external_id: Option<At<String>>,
+    pub(super) source_identity: Option<At<String>>,
+    pub(super) policy: Option<At<SessionPolicy>>,
+    pub(super) policy_arns: Option<At<Vec<PolicyArn>>>,
+    pub(super) tags: Option<At<BTreeMap<String, String>>>,
+    pub(super) transitive: Option<At<Vec<String>>>,
+}
+
+/// Reads all `[profile.NAME]` tables.
+pub(super) fn read_all(table: &Cursor<'_>, context: &Context<'_>) -> Vec<Profile> {
+    table.nodes().filter_map(|node| read(&node, context)).collect()
+}
+
+fn read(node: &Node<'_>, context: &Context<'_>) -> Option<Profile> {
+    let name =
+        context.findings.check(ProfileName::parse(node.key), &node.key_span, "choose another name");
+    let mut table = node.table()?;
+    let origin = origin::read(&mut table, context);
+    let sts = Settings::read(&mut table, context);
+    let eager = table.boolean("eager");
+    let role = read_role(&mut table, &node.key_span, matches!(origin, Origin::None), context);
+    table.finish(special);
+    Some(Profile { name: name?, span: node.key_span.clone(), origin, role, sts, eager })
+}
+
+fn read_role(
+    table: &mut Cursor<'_>,
+    profile: &Span,
+    has_no_origin: bool,
+    context: &Context<'_>,
+) -> Role {
+    let arn = table.take("role_arn");
+    let parameters = RoleNodes::take(table);
+    match arn {
+        Some(arn) => {
+            let text = arn.string();
+            let checked = text.and_then(|text| {
+                let help = "write arn:aws:iam::ACCOUNT:role/NAME (on Ceph arn:aws:iam:::role/NAME)";
+                let arn = context.findings.check(RoleArn::parse(&text.value), &text.span, help)?;
+                Some(At { value: arn, span: text.span })
+            });
+            let read = parameters.read(checked, context);
+            if has_no_origin {
+                let title = "a role, but nothing to assume it with";
+                let help = "add source_profile = \"NAME\", access_key = { file = \"...\" } or \
+                            web_identity_token = { file = \"...\" }";
+                let fault = Fault::error(arn.key_span, title);
+                context.findings.add(fault.help(help).absence());
+            }
+            read
+        }
+        None if has_no_origin => {
+            let title = "a profile with neither a role nor a key";
+            let help =
+                "add role_arn and source_profile, or access_key if it is a source for others";
+            context.findings.add(Fault::error(profile.clone(), title).help(help).absence());
+            Role::Bad
+        }
+        None => {
+            for node in parameters.all() {
+                let title = format!("{} without a role", quoted(node.key));
+                let fault = Fault::error(node.key_span.clone(), title);
+                context.findings.add(fault.help("add role_arn, or take it out").absence());
+            }
+            Role::None
+        }
+    }
+}
+
+/// The keys that only mean something for a role.
+struct RoleNodes<'a> {
+    session_name: Option<Node<'a>>,
+    duration: Option<Node<'a>>,
+    external_id: Option<Node<'a>>,
+    source_identity: Option<Node<'a>>,
+    policy: Option<Node<'a>>,
+    policy_arns: Option<Node<'a>>,
+    tags: Option<Node<'a>>,
+    transitive: Option<Node<'a>>,
+}
+
+impl<'a> RoleNodes<'a> {
+    fn take(table: &mut Cursor<'a>) -> Self {
+        Self {
+            session_name: table.take("role_session_name"),
+            duration: table.take("duration_seconds"),
+            external_id: table.take("external_id"),
+            source_identity: table.take("source_identity"),
+            policy: table.take("policy"),
+            policy_arns: table.take("policy_arns"),
+            tags: table.take("tags"),
+            transitive: table.take("transitive_tags"),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Node<'a>> {
+        let named = [&self.session_name, &self.duration, &self.external_id, &self.source_identity];
+        let scoped = [&self.policy, &self.policy_arns, &self.tags, &self.transitive];
+        named.into_iter().chain(scoped).flatten()
+    }
+
+    fn read(self, arn: Option<At<RoleArn>>, context: &Context<'_>) -> Role {
+        let session_name = self.session_name.and_then(|node| node.string());
+        let duration = self.duration.and_then(|node| node.integer());
+        let external_id = self.external_id.and_then(|node| node.string());
+        let source_identity = self.source_identity.and_then(|node| node.string());
+        let policy = self.policy.and_then(|node| policy::read(&node, context));
+        let policy_arns = self.policy_arns.and_then(|node| policy_arns(&node, context));
+        let tags = self.tags.and_then(|node| tags(&node));
+        let transitive = self.transitive.and_then(|node| node.strings()).map(|list| At {
+            value: list.value.into_iter().map(|key| key.value).collect(),
+            span: list.span,
+        });
+        let Some(arn) = arn else { return Role::Bad };
+        Role::Some(Box::new(Parameters {
+            arn,
+            session_name,
+            duration,
+            external_id,
+            source_identity,
+            policy,
+            policy_arns,
+            tags,
+            transitive,
+        }))
+    }
+}
+
+fn policy_arns(node: &Node<'_>, context: &Context<'_>) -> Option<At<Vec<PolicyArn>>> {
+    let list = node.strings()?;
+    let help = "write the ARN of a managed policy, such as arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let check =
+        |arn: &At<String>| context.findings.check(PolicyArn::parse(&arn.value), &arn.span, help);
+    let arns: Vec<PolicyArn> = list.value.iter().filter_map(check).collect();
+    if list.value.len() > MAX_POLICY_ARNS {
+        let title = format!("a session has at most {MAX_POLICY_ARNS} policy ARNs");
+        let fault =
+            Fault::error(list.span.clone(), title).label(format!("here are {}", list.value.len()));
+        context.findings.add(fault.help("write what is common to them into one policy"));
+    }
+    Some(At { value: arns, span: list.span })
+}
+
+fn tags(node: &Node<'_>) -> Option<At<BTreeMap<String, String>>> {
+    let table = node.table()?;
+    let pairs = table.nodes().filter_map(|tag| Some((tag.key.to_owned(), tag.string()?.value)));
+    Some(At { value: pairs.collect(), span: node.span.clone() })
+}
+
+/// Keys with a fault of their own: later ones, and secrets that do not belong here.
+fn special(node: &Node<'_>) -> Option<Fault> {
+    if SECRET_KEYS.contains(&node.key) {
+        return Some(origin::plain_text_secret(node));
+    }
+    if node.key == "mfa_serial" {
+        let title =
+            "`mfa_serial` is not a key of this file, and MFA is not supported by this version";
+        return Some(Fault::error(node.key_span.clone(), title).help("take it out"));
+    }
+    later::key(node, later::PROFILE)
+}
+
+/// The token file of a web identity, where it is there already: whoever writes it may start after us.
+pub(super) fn token_file(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
+    if !path.value.exists() {
+        let title = format!("{} does not exist yet", path.value.display());
+        let fault = Fault::warning(path.span.clone(), title);
+        context.findings.add(fault.help("the profile cannot be lent before somebody writes it"));
+        return Some(path);
+    }
+    context.readable(path, |path| files::read_text(path, MAX_TOKEN_BYTES).map(drop))
+}
+
+/// What the AWS files call a secret, and what people write when they guess.
+const SECRET_KEYS: &[&str] = &[
+    "access_key_id",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "password",
+    "secret",
+    "secret_access_key",
+    "secret_key",
+    "session_token",
+    "token",
+];
+
+/// Most managed policies that STS takes (contract E.1).
+const MAX_POLICY_ARNS: usize = 10;
+
+/// Largest token file in bytes; STS itself takes 20,000 characters (contract E.1).
+const MAX_TOKEN_BYTES: u64 = 1 << 16;

@@ -1,0 +1,234 @@
+//! From what a profile says of its role to the call that is made: the limits of the STS that is asked, and a fault for
+//! everything that it would ignore.
+
+use crate::config::context::Context;
+use crate::config::fault::{At, Fault, Span, quoted};
+use crate::config::profile::Parameters;
+use crate::model::{
+    Call, Dialect, ExternalId, RoleRequest, SessionDuration, SessionName, SessionTags,
+    SourceIdentity, TokenSource,
+};
+
+/// How a role comes to be assumed.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// With a long-term key.
+    WithKey,
+    /// With the session of another role.
+    WithRole,
+    /// With a web identity token.
+    WithToken(TokenSource),
+}
+
+/// The call that asks `dialect`'s STS for the role of `parameters`.
+pub(super) fn call(
+    parameters: &Parameters,
+    way: Way,
+    dialect: Dialect,
+    context: &Context<'_>,
+) -> Option<Call> {
+    refuse_what_is_ignored(parameters, &way, dialect, context);
+    if dialect == Dialect::Aws {
+        check_arn(parameters, context);
+        check_policy_size(parameters, context);
+    }
+    let request = RoleRequest {
+        role_arn: parameters.arn.value.clone(),
+        session_name: session_name(parameters.session_name.as_ref(), dialect, context)?,
+        duration: duration(parameters.duration.as_ref(), &way, dialect, context),
+        external_id: checked(
+            parameters.external_id.as_ref(),
+            |id| ExternalId::parse(id, dialect),
+            context,
+        ),
+        source_identity: checked(
+            parameters.source_identity.as_ref(),
+            SourceIdentity::parse,
+            context,
+        ),
+        policy: parameters.policy.as_ref().map(|policy| policy.value.clone()),
+        policy_arns: parameters
+            .policy_arns
+            .as_ref()
+            .map_or_else(Vec::new, |arns| arns.value.clone()),
+        tags: tags(parameters, context),
+    };
+    Some(match way {
+        Way::WithKey | Way::WithRole => Call::AssumeRole(request),
+        Way::WithToken(token) => Call::AssumeRoleWithWebIdentity { token, request },
+    })
+}
+
+/// The session's name: a template, or `{user}-{host}`.
+fn session_name(
+    template: Option<&At<String>>,
+    dialect: Dialect,
+    context: &Context<'_>,
+) -> Option<SessionName> {
+    let surroundings = context.surroundings;
+    let Some(template) = template else {
+        return Some(SessionName::from_lossy(&format!(
+            "{}-{}",
+            surroundings.user, surroundings.host
+        )));
+    };
+    let text = template.value.replace("{user}", &legal(&surroundings.user));
+    let text = text.replace("{host}", &legal(&surroundings.host));
+    if let Some(place) = text.find('{') {
+        let rest = text.get(place..).unwrap_or_default();
+        let holder = rest.split_inclusive('}').next().unwrap_or_default();
+        let (title, help) = if holder == "{caller}" {
+            ("`{caller}` is not supported by this version".to_owned(), "take it out")
+        } else {
+            (
+                format!("{} stands for nothing", quoted(holder)),
+                "only {user} and {host} are filled in",
+            )
+        };
+        context.findings.add(Fault::error(template.span.clone(), title).help(help));
+        return None;
+    }
+    let help = "such as \"{user}-{host}\"";
+    context.findings.check(SessionName::parse(&text, dialect), &template.span, help)
+}
+
+fn legal(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "_=,.@-".contains(c) { c } else { '-' })
+        .collect()
+}
+
+fn duration(
+    seconds: Option<&At<i64>>,
+    way: &Way,
+    dialect: Dialect,
+    context: &Context<'_>,
+) -> Option<SessionDuration> {
+    let seconds = seconds?;
+    let title = "`duration_seconds` is out of range";
+    let duration = match SessionDuration::new(seconds.value, dialect) {
+        Ok(duration) => duration,
+        Err(range) => {
+            context.findings.add(Fault::error(seconds.span.clone(), title).help(range.to_string()));
+            return None;
+        }
+    };
+    if dialect == Dialect::Aws && matches!(way, Way::WithRole) && duration.exceeds_chaining_limit()
+    {
+        let help = "AWS limits a role that is assumed with another role's session to an hour \
+                    (role chaining): write 3600 or less";
+        context.findings.add(Fault::error(seconds.span.clone(), title).help(help));
+        return None;
+    }
+    Some(duration)
+}
+
+fn tags(parameters: &Parameters, context: &Context<'_>) -> SessionTags {
+    let transitive = parameters.transitive.as_ref();
+    let tags = parameters.tags.as_ref();
+    let Some(span) = tags.map(|tags| &tags.span).or(transitive.map(|keys| &keys.span)) else {
+        return SessionTags::default();
+    };
+    let result = SessionTags::parse(
+        tags.map(|tags| tags.value.clone()).unwrap_or_default(),
+        transitive.map(|keys| keys.value.clone()).unwrap_or_default(),
+    );
+    let help = "tags = { KEY = \"VALUE\" }, transitive_tags = [\"KEY\"]";
+    context.findings.check(result, span, help).unwrap_or_default()
+}
+
+fn checked<T, E: std::fmt::Display>(
+    text: Option<&At<String>>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+    context: &Context<'_>,
+) -> Option<T> {
+    let text = text?;
+    context.findings.check(parse(&text.value), &text.span, "AWS refuses any other")
+}
+
+fn check_arn(parameters: &Parameters, context: &Context<'_>) {
+    let arn = &parameters.arn;
+    if arn.value.account().is_none() {
+        let title = "this role has no account of 12 digits, as AWS's have";
+        let help =
+            "write arn:aws:iam::ACCOUNT:role/NAME; for another system than AWS add endpoint_url";
+        context.findings.add(Fault::error(arn.span.clone(), title).help(help));
+    }
+}
+
+/// Contract E.1: the plain text of policy and policy ARNs together.
+fn check_policy_size(parameters: &Parameters, context: &Context<'_>) {
+    let (Some(policy), Some(arns)) = (&parameters.policy, &parameters.policy_arns) else { return };
+    let of_arns: usize = arns.value.iter().map(|arn| arn.as_str().len()).sum();
+    let total = policy.value.as_str().chars().count() + of_arns;
+    if total > MAX_POLICIES {
+        let title = format!(
+            "policy and policy ARNs have {total} characters together, AWS takes {MAX_POLICIES}"
+        );
+        let fault = Fault::error(policy.span.clone(), title);
+        context.findings.add(fault.help("shorten the policy, or keep one of the two"));
+    }
+}
+
+/// A restriction that does not restrict is worse than none.
+fn refuse_what_is_ignored(
+    parameters: &Parameters,
+    way: &Way,
+    dialect: Dialect,
+    context: &Context<'_>,
+) {
+    let ignored: &[&str] = match dialect {
+        // Ceph's rgw_rest_sts.cc reads none of these.
+        Dialect::Ceph => &["policy_arns", "source_identity", "tags", "transitive_tags"],
+        // MinIO's sts-handlers.go reads none of these.
+        Dialect::Minio => {
+            &["external_id", "policy_arns", "source_identity", "tags", "transitive_tags"]
+        }
+        Dialect::Aws | Dialect::Generic => &[],
+    };
+    let not_in_call: &[&str] = match way {
+        // The members of the request in the service model of STS.
+        Way::WithToken(_) => &["external_id", "source_identity", "tags", "transitive_tags"],
+        Way::WithKey | Way::WithRole => &[],
+    };
+    for (key, span) in parameters.restrictions() {
+        let title = if ignored.contains(&key) {
+            format!("an STS of the kind `{}` ignores `{key}`", dialect.as_str())
+        } else if not_in_call.contains(&key) {
+            format!("a role that is assumed with a web identity token takes no `{key}`")
+        } else {
+            continue;
+        };
+        let help = "take it out, and write what it should restrict into `policy` or on the server";
+        context.findings.add(Fault::error(span, title).help(help));
+    }
+    if dialect == Dialect::Minio && matches!(way, Way::WithRole) {
+        let title = "MinIO does not let one role assume another";
+        let help = "let source_profile name the profile with the key";
+        context.findings.add(Fault::error(parameters.arn.span.clone(), title).help(help));
+    }
+    if dialect == Dialect::Ceph
+        && let Some(id) = &parameters.external_id
+    {
+        let title = "Ceph's trust policies never match an external id";
+        let help = "leave it out, unless your gateway is known to check it";
+        context.findings.add(Fault::warning(id.span.clone(), title).help(help));
+    }
+}
+
+impl Parameters {
+    fn restrictions(&self) -> impl Iterator<Item = (&'static str, Span)> {
+        [
+            ("external_id", self.external_id.as_ref().map(|at| at.span.clone())),
+            ("policy_arns", self.policy_arns.as_ref().map(|at| at.span.clone())),
+            ("source_identity", self.source_identity.as_ref().map(|at| at.span.clone())),
+            ("tags", self.tags.as_ref().map(|at| at.span.clone())),
+            ("transitive_tags", self.transitive.as_ref().map(|at| at.span.clone())),
+        ]
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+/// Characters of a session policy and its ARNs together (contract E.1), white space outside strings taken away.
+const MAX_POLICIES: usize = 2048;

@@ -1,0 +1,237 @@
+//! Which STS a hop calls, and for which region.
+//!
+//! As with AWS's own tools, STS is called with the region and the endpoint of the profile that is asked for, at
+//! every hop of a chain; yet a source whose own profile states a region, or an endpoint, keeps it. An endpoint is
+//! stated as a whole: `endpoint_url`, `services.sts`, `ca_bundle`, `sts` and the two `use_` keys go together.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::context::Context;
+use crate::config::cursor::Cursor;
+use crate::config::fault::{At, Fault, quoted};
+use crate::config::url::Url;
+use crate::files;
+use crate::model::{ClientSettings, Dialect, Partition, Region, RoleArn, StsEndpoint};
+
+/// What a profile says about endpoints and regions.
+#[derive(Debug)]
+pub(super) struct Settings {
+    region: Option<At<Region>>,
+    endpoint_url: Option<At<Url>>,
+    sts_url: Option<At<Url>>,
+    ca_bundle: Option<At<PathBuf>>,
+    dialect: Option<At<Dialect>>,
+    fips: Option<At<bool>>,
+    dual_stack: Option<At<bool>>,
+}
+
+impl Settings {
+    /// Takes the keys of endpoints and regions from a profile's `table`.
+    pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Self {
+        let url = |text: At<String>| Url::parse(&text, context.findings);
+        let region = table.string("region").and_then(|region| read_region(&region, context));
+        let endpoint_url = table.string("endpoint_url").and_then(url);
+        let sts_url = sts_url(table).and_then(url);
+        let ca_bundle = table.string("ca_bundle").and_then(|path| {
+            let path = context.absolute(&path)?;
+            read_ca_bundle(path, context)
+        });
+        let dialect = table.string("sts").and_then(|word| read_dialect(&word, context));
+        let fips = table.boolean("use_fips_endpoint");
+        let dual_stack = table.boolean("use_dualstack_endpoint");
+        let settings = Self { region, endpoint_url, sts_url, ca_bundle, dialect, fips, dual_stack };
+        settings.check(context);
+        settings
+    }
+
+    /// What clients of the profile are told.
+    pub(super) fn client(&self, last: &StsEndpoint) -> ClientSettings {
+        let region = self.region.as_ref().map(|region| region.value.clone());
+        let on_aws = last.dialect == Dialect::Aws && last.url.is_none();
+        ClientSettings {
+            region: region.or_else(|| on_aws.then(|| last.region.clone())),
+            endpoint_url: self.endpoint_url.as_ref().map(|url| url.value.text()),
+            sts_endpoint_url: self.sts_url.as_ref().map(|url| url.value.text()),
+            ca_bundle: self.ca_bundle.as_ref().map(|path| path.value.clone()),
+        }
+    }
+
+    /// Whether an endpoint is stated that is not AWS's.
+    pub(super) fn has_own_url(&self) -> bool {
+        self.url().is_some()
+    }
+
+    /// The STS of a hop of a profile with these settings, on the way to a profile with those of `leaf`.
+    pub(super) fn endpoint(
+        &self,
+        leaf: &Self,
+        role: &At<RoleArn>,
+        context: &Context<'_>,
+    ) -> StsEndpoint {
+        let stated = if self.states_endpoint() { self } else { leaf };
+        let url = stated.url();
+        let dialect = stated.dialect();
+        let host_region = url.and_then(|url| url.value.aws_region());
+        let region = self.region.as_ref().or(leaf.region.as_ref());
+        if dialect == Dialect::Aws {
+            check_partition(role, region, url, context);
+        }
+        if let (Some(region), Some(of_host)) = (region, &host_region)
+            && region.value != *of_host
+        {
+            let title = format!("the endpoint is in {}", of_host.as_str());
+            let fault = Fault::error(region.span.clone(), title);
+            context.findings.add(fault.help(format!("write region = \"{}\"", of_host.as_str())));
+        }
+        let region = region.map(|region| region.value.clone()).or(host_region);
+        StsEndpoint {
+            dialect,
+            url: url.map(|url| url.value.text()),
+            region: region.unwrap_or_else(|| implicit_region(dialect, &role.value)),
+            fips: stated.fips.as_ref().is_some_and(|fips| fips.value),
+            dual_stack: stated.dual_stack.as_ref().is_some_and(|dual| dual.value),
+            ca_bundle: stated.ca_bundle.as_ref().map(|path| path.value.clone()),
+        }
+    }
+
+    /// Whose STS it is: as stated, or found out where that is certain.
+    fn dialect(&self) -> Dialect {
+        match (&self.dialect, self.url()) {
+            (Some(dialect), _) => dialect.value,
+            (None, Some(url)) if url.value.partition().is_none() => Dialect::Generic,
+            (None, _) => Dialect::Aws,
+        }
+    }
+
+    /// The endpoint of STS: its own one goes before that of all services.
+    fn url(&self) -> Option<&At<Url>> {
+        self.sts_url.as_ref().or(self.endpoint_url.as_ref())
+    }
+
+    fn states_endpoint(&self) -> bool {
+        self.url().is_some()
+            || self.ca_bundle.is_some()
+            || self.dialect.is_some()
+            || self.fips.is_some()
+            || self.dual_stack.is_some()
+    }
+
+    fn check(&self, context: &Context<'_>) {
+        if let Some(dialect) = &self.dialect
+            && dialect.value != Dialect::Aws
+            && self.url().is_none()
+        {
+            let title = format!("`sts = \"{}\"` without an address", dialect.value.as_str());
+            let fault = Fault::error(dialect.span.clone(), title);
+            context.findings.add(fault.help("add endpoint_url = \"https://...\"").absence());
+        }
+        let on = |flag: &Option<At<bool>>| flag.as_ref().filter(|flag| flag.value).cloned();
+        for (key, flag) in [
+            ("use_fips_endpoint", on(&self.fips)),
+            ("use_dualstack_endpoint", on(&self.dual_stack)),
+        ] {
+            if let (Some(flag), Some(_)) = (flag, self.url()) {
+                let title = format!("`{key}` with an endpoint of your own");
+                let help = "keep one of them: it chooses among AWS's own endpoints";
+                context.findings.add(Fault::error(flag.span, title).help(help));
+            }
+        }
+    }
+}
+
+/// `services = { sts = { endpoint_url = "..." } }`, as AWS nests it.
+fn sts_url(table: &mut Cursor<'_>) -> Option<At<String>> {
+    let mut services = table.table("services")?;
+    let sts = services.table("sts");
+    services.finish(|node| {
+        let title = format!("{} is a service that credbroker never calls", quoted(node.key));
+        let help = "only sts is known here; endpoint_url is for all services";
+        Some(Fault::error(node.key_span.clone(), title).help(help))
+    });
+    let mut sts = sts?;
+    let url = sts.string("endpoint_url");
+    sts.finish(|_| None);
+    url
+}
+
+fn read_region(region: &At<String>, context: &Context<'_>) -> Option<At<Region>> {
+    // S3-compatible systems have users write an empty region; it is the same as none.
+    if region.value.is_empty() {
+        return None;
+    }
+    match Region::parse(&region.value) {
+        Some(value) => Some(At { value, span: region.span.clone() }),
+        None => {
+            let title = format!("{} is no region", quoted(&region.value));
+            let fault = Fault::error(region.span.clone(), title);
+            context.findings.add(fault.help("a region looks like eu-west-1"));
+            None
+        }
+    }
+}
+
+fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>> {
+    let all = [Dialect::Aws, Dialect::Ceph, Dialect::Minio, Dialect::Generic];
+    if let Some(value) = all.into_iter().find(|dialect| dialect.as_str() == word.value) {
+        return Some(At { value, span: word.span.clone() });
+    }
+    let title = format!("{} is no STS that is known", quoted(&word.value));
+    let help = "write \"aws\", \"ceph\", \"minio\" or \"generic\"";
+    context.findings.add(Fault::error(word.span.clone(), title).help(help));
+    None
+}
+
+fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
+    let mut has_certificate = false;
+    let path = context.readable(path, |path: &Path| {
+        let text = files::read_text(path, MAX_CA_BYTES)?;
+        has_certificate = text.contains("-----BEGIN CERTIFICATE-----");
+        Ok(())
+    })?;
+    if !has_certificate {
+        let title = format!("{} holds no certificate", path.value.display());
+        let help = "a bundle is a PEM file: -----BEGIN CERTIFICATE----- ...";
+        context.findings.add(Fault::error(path.span, title).help(help));
+        return None;
+    }
+    Some(path)
+}
+
+/// AWS serves a role only in the partition that its ARN names.
+fn check_partition(
+    role: &At<RoleArn>,
+    region: Option<&At<Region>>,
+    url: Option<&At<Url>>,
+    context: &Context<'_>,
+) {
+    let of_role = role.value.partition();
+    if Partition::named(of_role).is_none() {
+        let fault =
+            Fault::error(role.span.clone(), format!("AWS has no partition {}", quoted(of_role)));
+        context.findings.add(fault.help("is the STS AWS's own? else write endpoint_url and sts"));
+        return;
+    }
+    let of_url = url.and_then(|url| Some((url.value.partition()?, &url.span)));
+    let of_region =
+        region.map(|region| (Partition::of_region(region.value.as_str()), &region.span));
+    if let Some((partition, span)) = of_url.or(of_region)
+        && partition.name != of_role
+    {
+        let title = format!("the role is in the partition {of_role}, this is {}", partition.name);
+        let help = "AWS's partitions do not know each other's roles: change one of the two";
+        context.findings.add(Fault::error(span.clone(), title).help(help));
+    }
+}
+
+fn implicit_region(dialect: Dialect, role: &RoleArn) -> Region {
+    let partition = match dialect {
+        Dialect::Aws => Partition::named(role.partition()),
+        Dialect::Ceph | Dialect::Generic | Dialect::Minio => None,
+    };
+    partition
+        .and_then(|partition| Region::parse(partition.implicit_region))
+        .unwrap_or_else(Region::fallback)
+}
+
+/// Largest bundle in bytes; the system's own has about 230 KB.
+const MAX_CA_BYTES: u64 = 1 << 21;
