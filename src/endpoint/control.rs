@@ -1,3 +1,316 @@
-//! The control socket.
+//! The control socket: what the command line asks the daemon, over a Unix socket on which the kernel names the caller.
+//!
+//! The paths and types are in [`wire`]; how a profile's state is told is in [`view`]. Every request is decided for its
+//! profile; lists hold what the caller may have and nothing else.
 
+mod view;
 pub mod wire;
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use crate::broker::{Form, Lease, Unavailable};
+use crate::endpoint::Endpoint;
+use crate::endpoint::control::view::{client, entry, nearest, status, ticket};
+use crate::endpoint::control::wire::{
+    EndpointStatus, ErrorBody, ProfileList, Reason, Status, TicketRequest,
+};
+use crate::endpoint::desk::{Desk, Empty, Granted, PERSON_NEEDED, Turned, sentence};
+use crate::endpoint::guard;
+use crate::endpoint::path::{Segments, decode};
+use crate::endpoint::render;
+use crate::endpoint::reply::{self, No, Reply, whole_seconds};
+use crate::endpoint::ticket::TicketClaims;
+use crate::model::{Caller, ProfileName, timestamp};
+use crate::policy::Action;
+use crate::seal::Key;
+
+/// The control endpoint.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Where it asks for credentials.
+    pub desk: Desk,
+    /// What tickets are signed with.
+    pub key: Key,
+    /// The epoch of the tickets that are given out.
+    pub epoch: u64,
+    /// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` is to be; `None` where there is no container endpoint.
+    pub container_url: Option<String>,
+    /// What the daemon listens on.
+    pub endpoints: Vec<EndpointStatus>,
+    /// When the daemon started.
+    pub started: SystemTime,
+}
+
+impl Endpoint for Control {
+    async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
+        let (request, body) = request.into_parts();
+        match self.route(&request, body, caller).await {
+            Ok(reply) => reply,
+            Err(Denied::Method(allowed)) => {
+                let error = bad_request("this path takes another method");
+                let body = serde_json::to_vec(&error).unwrap_or_default();
+                reply::error(No::MethodNotAllowed(allowed), body)
+            }
+            Err(Denied::TooLarge) => {
+                let error = bad_request("the body is too large");
+                reply::error(No::TooLarge, serde_json::to_vec(&error).unwrap_or_default())
+            }
+            Err(Denied::Said(error)) => reply::control_error(&error),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Denied {
+    Method(&'static str),
+    Said(ErrorBody),
+    TooLarge,
+}
+
+impl From<ErrorBody> for Denied {
+    fn from(error: ErrorBody) -> Self {
+        Self::Said(error)
+    }
+}
+
+impl Control {
+    async fn route(
+        &self,
+        request: &Parts,
+        body: Incoming,
+        caller: &Caller,
+    ) -> Result<Reply, Denied> {
+        guard::check_origin(request)
+            .map_err(|_| bad_request("the control socket takes no forwarded requests"))?;
+        let segments = Segments::of(request.uri.path());
+        match segments.as_slice() {
+            ["v1", "status"] => {
+                expect(request, &Method::GET)?;
+                Ok(answer(&self.status(caller)))
+            }
+            ["v1", "profiles"] => {
+                expect(request, &Method::GET)?;
+                Ok(answer(&self.profiles(caller)))
+            }
+            ["v1", "profiles", name, verb] => {
+                let name = decode(name)
+                    .and_then(|name| ProfileName::parse(&name).ok())
+                    .ok_or_else(|| bad_request("the path names no profile"))?;
+                self.profile(request, body, caller, &name, verb).await
+            }
+            _ => Err(bad_request("there is nothing at this path").into()),
+        }
+    }
+
+    async fn profile(
+        &self,
+        request: &Parts,
+        body: Incoming,
+        caller: &Caller,
+        name: &ProfileName,
+        verb: &str,
+    ) -> Result<Reply, Denied> {
+        let (method, action) = match verb {
+            "client" | "credentials" | "status" => (Method::GET, Action::Use),
+            "ticket" => (Method::POST, Action::Use),
+            "forget" | "refresh" => (Method::POST, Action::Manage),
+            _ => return Err(bad_request("there is nothing at this path").into()),
+        };
+        expect(request, &method)?;
+        let (granted, lease) = self.lease(caller, name, action)?;
+        match verb {
+            "client" => return Ok(answer(&client(&granted.plan))),
+            "credentials" => {
+                let held =
+                    lease.credentials(PATIENCE).await.map_err(|why| unavailable(why, name))?;
+                Desk::note_lent(caller, name, &held);
+                return Ok(reply::json(held.body(Form::Process, render::process)));
+            }
+            "forget" => lease.forget().await,
+            "refresh" => {
+                lease.refresh(PATIENCE).await.map_err(|why| unavailable(why, name))?;
+            }
+            "ticket" => return self.ticket(&granted, caller, body).await,
+            _ => {}
+        }
+        Ok(answer(&status(&granted.plan, &lease.view(), self.now())))
+    }
+
+    async fn ticket(
+        &self,
+        granted: &Granted,
+        caller: &Caller,
+        body: Incoming,
+    ) -> Result<Reply, Denied> {
+        let wish: TicketRequest = serde_json::from_slice(&read(body).await?)
+            .map_err(|_| bad_request("the body is no wish for a ticket"))?;
+        if !(1..=MAX_TICKET_SECONDS).contains(&wish.ttl_seconds) {
+            return Err(bad_request("a ticket lives 1 to 43200 seconds").into());
+        }
+        let url = self.container_url.as_deref().ok_or_else(|| ErrorBody {
+            reason: Reason::Misconfigured,
+            code: "NoContainerEndpoint".to_owned(),
+            message:
+                "there is no container endpoint for a ticket; add an [[endpoint]] with kind = \
+                      \"container\" to the configuration"
+                    .to_owned(),
+            retry_after_seconds: None,
+        })?;
+        // The policy has let the caller pass, which it does only by its user.
+        let uid = caller.uid.ok_or_else(|| forbidden(&granted.plan.profile))?;
+        let expires = self.now() + Duration::from_secs(wish.ttl_seconds);
+        let profile = granted.plan.profile.clone();
+        let claims = TicketClaims { profile, uid, expires, epoch: self.epoch };
+        let secret = claims.issue(&self.key).map_err(|_| ErrorBody {
+            reason: Reason::NotNow,
+            code: "NoRandomness".to_owned(),
+            message: "the kernel gave no random bytes for a ticket; try again".to_owned(),
+            retry_after_seconds: Some(1),
+        })?;
+        let document =
+            ticket(secret.expose_secret(), &timestamp(expires), url, &client(&granted.plan));
+        Ok(reply::json(Bytes::from_owner(document)))
+    }
+
+    fn lease(
+        &self,
+        caller: &Caller,
+        name: &ProfileName,
+        action: Action,
+    ) -> Result<(Granted, Lease), ErrorBody> {
+        let granted = self.desk.ask(caller, name, action).map_err(|turned| match turned {
+            Turned::Away => forbidden(name),
+            Turned::Unknown => self.unknown(caller, name),
+        })?;
+        let lease = self.desk.lease(&granted).ok_or_else(|| self.unknown(caller, name))?;
+        Ok((granted, lease))
+    }
+
+    fn status(&self, caller: &Caller) -> Status {
+        let now = self.now();
+        let profiles = self.visible(caller).into_iter().filter_map(|granted| {
+            let lease = self.desk.lease(&granted)?;
+            Some(status(&granted.plan, &lease.view(), now))
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: timestamp(self.started),
+            endpoints: self.endpoints.clone(),
+            profiles: profiles.collect(),
+        }
+    }
+
+    fn profiles(&self, caller: &Caller) -> ProfileList {
+        let visible = self.visible(caller);
+        ProfileList { profiles: visible.iter().map(|granted| entry(&granted.plan)).collect() }
+    }
+
+    fn unknown(&self, caller: &Caller, name: &ProfileName) -> ErrorBody {
+        let visible = self.visible(caller);
+        let guess =
+            nearest(name.as_str(), visible.iter().map(|granted| granted.plan.profile.as_str()))
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        let joint = if guess.is_empty() { ";" } else { "" };
+        ErrorBody {
+            reason: Reason::UnknownProfile,
+            code: "UnknownProfile".to_owned(),
+            message: format!("no profile `{name}`{guess}{joint} `credbroker list` shows all"),
+            retry_after_seconds: None,
+        }
+    }
+
+    fn visible(&self, caller: &Caller) -> Vec<Granted> {
+        let names: Vec<_> = self.desk.broker().plans().map(|plan| plan.profile.clone()).collect();
+        self.desk.open_to(caller, names.into_iter()).collect()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.desk.broker().clock().now()
+    }
+}
+
+fn expect(request: &Parts, method: &Method) -> Result<(), Denied> {
+    if request.method == *method {
+        Ok(())
+    } else if *method == Method::GET {
+        Err(Denied::Method("GET"))
+    } else {
+        Err(Denied::Method("POST"))
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Denied> {
+    let limited = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_DEADLINE, limited).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Denied::TooLarge),
+        Ok(Err(_)) | Err(_) => Err(bad_request("the body did not come").into()),
+    }
+}
+
+fn answer(content: &impl Serialize) -> Reply {
+    reply::json(serde_json::to_vec(content).unwrap_or_default())
+}
+
+fn bad_request(message: &str) -> ErrorBody {
+    ErrorBody {
+        reason: Reason::BadRequest,
+        code: "BadRequest".to_owned(),
+        message: message.to_owned(),
+        retry_after_seconds: None,
+    }
+}
+
+fn forbidden(profile: &ProfileName) -> ErrorBody {
+    ErrorBody {
+        reason: Reason::Forbidden,
+        code: "AccessDenied".to_owned(),
+        message: format!(
+            "the policy does not let you have the profile `{profile}`; ask who runs the daemon"
+        ),
+        retry_after_seconds: None,
+    }
+}
+
+fn unavailable(why: Unavailable, profile: &ProfileName) -> ErrorBody {
+    let pending = "the STS is still being asked; try again";
+    let (reason, failure, after) = match Empty::from(why) {
+        Empty::NotNow(after, failure) => (Reason::NotNow, failure, Some(whole_seconds(after))),
+        Empty::Person(failure) => (Reason::PersonNeeded, Some(failure), None),
+        Empty::Refused(failure) => (Reason::Refused, Some(failure), None),
+        Empty::Misconfigured(failure) => (Reason::Misconfigured, Some(failure), None),
+    };
+    let code = match (&failure, reason) {
+        (_, Reason::PersonNeeded) => PERSON_NEEDED,
+        (Some(failure), _) => &failure.code,
+        (None, _) => "NotNow",
+    };
+    ErrorBody {
+        reason,
+        code: code.to_owned(),
+        message: failure.as_ref().map_or_else(|| pending.to_owned(), |it| sentence(it, profile)),
+        retry_after_seconds: after,
+    }
+}
+
+/// `credbroker process` has 20 seconds before its own callers give up (contract C).
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Twelve hours.
+const MAX_TICKET_SECONDS: u64 = 12 * 60 * 60;
+
+/// Far above any request of ours.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A body of ours comes in the packet of its head.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);

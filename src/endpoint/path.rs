@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-/// The segments of a path, as they were sent; at most [`MAX_SEGMENTS`].
+/// The segments of a path, as they were sent: all of them, or the first [`MAX_SEGMENTS`] of a path that is longer
+/// than any of ours and so matches none.
 #[derive(Debug)]
 pub(super) struct Segments<'a> {
     segments: [&'a str; MAX_SEGMENTS],
@@ -13,15 +14,16 @@ pub(super) struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// Cuts `path`, which has no query; `None` for one of more segments than any path of ours.
-    pub(super) fn of(path: &'a str) -> Option<Self> {
+    /// Cuts `path`, which has no query.
+    pub(super) fn of(path: &'a str) -> Self {
         let mut segments = [""; MAX_SEGMENTS];
         let mut count = 0;
-        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-            *segments.get_mut(count)? = segment;
+        let parts = path.split('/').filter(|segment| !segment.is_empty());
+        for (place, segment) in segments.iter_mut().zip(parts) {
+            *place = segment;
             count += 1;
         }
-        Some(Self { segments, count })
+        Self { segments, count }
     }
 
     /// The segments in order.
@@ -51,7 +53,7 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// One more than the longest path that any endpoint knows.
+/// More than any path has that an endpoint knows.
 const MAX_SEGMENTS: usize = 8;
 
 #[cfg(test)]
@@ -61,15 +63,14 @@ mod tests {
     #[test]
     fn slashes_that_are_too_many_or_missing_do_not_count() {
         for path in ["/latest/meta-data", "//latest///meta-data/", "latest/meta-data"] {
-            assert_eq!(Segments::of(path).unwrap().as_slice(), ["latest", "meta-data"], "{path}");
+            assert_eq!(Segments::of(path).as_slice(), ["latest", "meta-data"], "{path}");
         }
-        assert_eq!(Segments::of("/").unwrap().as_slice(), [""; 0]);
+        assert_eq!(Segments::of("/").as_slice(), [""; 0]);
     }
 
     #[test]
     fn a_path_deeper_than_ours_is_no_path_of_ours() {
-        assert_eq!(Segments::of("/1/2/3/4/5/6/7/8").unwrap().as_slice().len(), 8);
-        assert!(Segments::of("/1/2/3/4/5/6/7/8/9").is_none());
+        assert_eq!(Segments::of("/1/2/3/4/5/6/7/8/9").as_slice().len(), MAX_SEGMENTS);
     }
 
     #[test]

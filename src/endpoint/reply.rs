@@ -59,10 +59,9 @@ pub(super) fn error(no: No, body: impl Into<Bytes>) -> Reply {
 pub(super) fn control_error(body: &ErrorBody) -> Reply {
     let no = match body.reason {
         Reason::BadRequest => No::BadRequest,
-        Reason::Forbidden
-        | Reason::Misconfigured
-        | Reason::PersonNeeded
-        | Reason::Refused => No::Forbidden,
+        Reason::Forbidden | Reason::Misconfigured | Reason::PersonNeeded | Reason::Refused => {
+            No::Forbidden
+        }
         Reason::NotNow => {
             No::NotNow(Duration::from_secs(body.retry_after_seconds.unwrap_or_default()))
         }

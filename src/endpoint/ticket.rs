@@ -144,7 +144,12 @@ mod tests {
 
     fn claims(name: &str) -> TicketClaims {
         let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_326_645);
-        TicketClaims { profile: ProfileName::parse(name).unwrap(), uid: 1000, expires, epoch: EPOCH }
+        TicketClaims {
+            profile: ProfileName::parse(name).unwrap(),
+            uid: 1000,
+            expires,
+            epoch: EPOCH,
+        }
     }
 
     fn text(name: &str) -> String {
@@ -200,7 +205,8 @@ mod tests {
     #[test]
     fn an_imds_token_is_no_ticket() {
         let tag = key().tag(b"credbroker imds token", &[b"reader"]);
-        let token = [PREFIX.to_owned(), URL_SAFE_NO_PAD.encode([&[0; 36][..], b"reader", &tag].concat())];
+        let token =
+            [PREFIX.to_owned(), URL_SAFE_NO_PAD.encode([&[0; 36][..], b"reader", &tag].concat())];
         assert_eq!(verdict(token.concat()), Err(BadTicket::Forged));
     }
 

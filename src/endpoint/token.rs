@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_token_counts_down_and_ends() {
         let token = token("300");
-        let left = |after| verify(&key(), HERE, token.as_bytes(), now() + Duration::from_secs(after));
+        let left =
+            |after| verify(&key(), HERE, token.as_bytes(), now() + Duration::from_secs(after));
         assert_eq!(left(0), Ok(300));
         assert_eq!(left(299), Ok(1));
         assert_eq!(left(300), Err(BadToken::Expired));

@@ -1,0 +1,152 @@
+//! The container credentials endpoint: `GET /v1/credentials`, the profile is in the ticket.
+//!
+//! SDKs send the ticket as the whole value of `Authorization`, without a scheme (contract B.1), so it is compared as
+//! it stands. Errors are `{"code":..,"message":..}`, which Go, Java and JS show (contract B.3).
+
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Method, Request};
+use hyper::body::Incoming;
+use tracing::debug;
+
+use crate::broker::Form;
+use crate::endpoint::Endpoint;
+use crate::endpoint::desk::{Desk, Empty, PERSON_NEEDED, Turned, sentence};
+use crate::endpoint::guard::{self, Objection};
+use crate::endpoint::path::Segments;
+use crate::endpoint::render::{self, Value};
+use crate::endpoint::reply::{self, No, Reply};
+use crate::endpoint::ticket::TicketClaims;
+use crate::model::{Caller, Channel};
+use crate::policy::Action;
+use crate::seal::Key;
+
+/// A container credentials endpoint.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Where it asks for credentials.
+    pub desk: Desk,
+    /// What tickets are signed with.
+    pub key: Key,
+    /// The epoch of the tickets that are good.
+    pub epoch: u64,
+}
+
+impl Endpoint for Container {
+    async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
+        // A body is never read; the server skips it or closes the connection.
+        let (request, _) = request.into_parts();
+        self.route(&request, caller).await.unwrap_or_else(|error| error.reply())
+    }
+}
+
+impl Container {
+    async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, Error> {
+        guard::check(request).map_err(Error::objection)?;
+        match (Segments::of(request.uri.path()).as_slice(), &request.method) {
+            (["v1", "credentials"], &Method::GET | &Method::HEAD) => {}
+            (["v1", "credentials"], _) => {
+                let no = No::MethodNotAllowed("GET, HEAD");
+                return Err(Error::new(no, "MethodNotAllowed", "use GET"));
+            }
+            _ => {
+                let text = "there is nothing at this path; credentials are at /v1/credentials";
+                return Err(Error::new(No::NotFound, "NotFound", text));
+            }
+        }
+        let claims = self.admit(request)?;
+        let caller =
+            Caller { uid: Some(claims.uid), channel: Channel::Container, ..caller.clone() };
+        self.lend(&claims, &caller).await
+    }
+
+    fn admit(&self, request: &Parts) -> Result<TicketClaims, Error> {
+        let refused = |text| Error::new(No::Unauthorized, "Unauthorized", text);
+        let mut values = request.headers.get_all(AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Err(refused(
+                "a ticket is needed as the whole Authorization header; run the program under: credbroker exec",
+            )),
+            (Some(ticket), None) => {
+                let now = self.desk.broker().clock().now();
+                TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch, now).map_err(|why| {
+                    debug!(%why, "ticket refused");
+                    refused("the ticket is not good or no longer so; get another: credbroker exec")
+                })
+            }
+            (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
+        }
+    }
+
+    async fn lend(&self, claims: &TicketClaims, caller: &Caller) -> Result<Reply, Error> {
+        let profile = &claims.profile;
+        let unknown = || {
+            let text = format!("the ticket is for the profile `{profile}`, which no longer exists");
+            Error::new(No::NotFound, "UnknownProfile", text)
+        };
+        let granted =
+            self.desk.ask(caller, profile, Action::Use).map_err(|turned| match turned {
+                Turned::Away => {
+                    let text = format!("the policy does not let you have the profile `{profile}`");
+                    Error::new(No::Forbidden, "AccessDenied", text)
+                }
+                Turned::Unknown => unknown(),
+            })?;
+        let lease = self.desk.lease(&granted).ok_or_else(unknown)?;
+        match lease.credentials(PATIENCE).await.map_err(Empty::from) {
+            Ok(held) => {
+                Desk::note_lent(caller, profile, &held);
+                Ok(reply::json(held.body(Form::Container, render::container)))
+            }
+            Err(Empty::NotNow(after, None)) => {
+                let text = "the STS is still being asked; try again";
+                Err(Error::new(No::NotNow(after), "NotNow", text))
+            }
+            Err(Empty::NotNow(after, Some(failure))) => {
+                Err(Error::new(No::NotNow(after), &failure.code, sentence(&failure, profile)))
+            }
+            Err(Empty::Person(failure)) => {
+                Err(Error::new(No::Forbidden, PERSON_NEEDED, sentence(&failure, profile)))
+            }
+            Err(Empty::Misconfigured(failure) | Empty::Refused(failure)) => {
+                Err(Error::new(No::Forbidden, &failure.code, sentence(&failure, profile)))
+            }
+        }
+    }
+}
+
+/// A no with its code and its sentence.
+struct Error {
+    no: No,
+    code: String,
+    message: String,
+}
+
+impl Error {
+    fn new(no: No, code: &str, message: impl Into<String>) -> Self {
+        Self { no, code: code.to_owned(), message: message.into() }
+    }
+
+    fn objection(objection: Objection) -> Self {
+        let (no, text) = match objection {
+            Objection::Browser => (No::Forbidden, "browsers get nothing here"),
+            Objection::ForeignHost => (No::Forbidden, "the Host header names another host"),
+            Objection::Forwarded => (No::Forbidden, "forwarded requests get nothing here"),
+            Objection::UnclearHost => (No::BadRequest, "one Host header is needed"),
+        };
+        Self::new(no, if no == No::BadRequest { "BadRequest" } else { "Forbidden" }, text)
+    }
+
+    fn reply(&self) -> Reply {
+        let body = render::object(&[
+            ("code", Value::Text(&self.code)),
+            ("message", Value::Text(&self.message)),
+        ]);
+        reply::error(self.no, body.to_vec())
+    }
+}
+
+/// JS, Java and PHP give up after a second (contract B.3).
+const PATIENCE: Duration = Duration::from_millis(900);

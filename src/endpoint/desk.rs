@@ -1,0 +1,160 @@
+//! Where endpoints ask for credentials: the rules and the broker behind them, and a line in the audit for every answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::broker::{Broker, Held, Lease, Unavailable};
+use crate::model::{Caller, Channel, Failure, FailureKind, Plan, ProfileName};
+use crate::policy::{Access, Action, Decision, Grant};
+
+/// The rules in force, and the broker that they guard; cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    access: Access,
+    broker: Broker,
+}
+
+/// A profile that the caller may have.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) plan: Arc<Plan>,
+    grant: Grant,
+}
+
+/// Why a caller gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// The policy refuses.
+    Away,
+    /// There is no such profile. Said only to those who might have it.
+    Unknown,
+}
+
+/// Why there are no credentials, as far as it matters to a client.
+#[derive(Debug)]
+pub(super) enum Empty {
+    /// Asking again may help, after this time.
+    NotNow(Duration, Option<Failure>),
+    /// A person must act.
+    Person(Failure),
+    /// The STS refuses.
+    Refused(Failure),
+    /// The plan cannot work.
+    Misconfigured(Failure),
+}
+
+impl Desk {
+    /// A desk that lends what `broker` holds to whom `access` allows.
+    #[must_use]
+    pub fn new(access: Access, broker: Broker) -> Self {
+        Self { access, broker }
+    }
+
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Asks for `profile` to do `action` with it, and writes a refusal down.
+    pub(super) fn ask(
+        &self,
+        caller: &Caller,
+        profile: &ProfileName,
+        action: Action,
+    ) -> Result<Granted, Turned> {
+        match self.access.decide(caller, profile, action) {
+            Decision::Allow(grant) => {
+                let plan = self.broker.plan(profile).ok_or(Turned::Unknown)?;
+                Ok(Granted { plan, grant })
+            }
+            Decision::Refuse(reason) => {
+                info!(
+                    target: AUDIT,
+                    %profile,
+                    channel = channel(caller),
+                    peer.uid = caller.uid,
+                    peer.pid = caller.pid,
+                    %reason,
+                    "refused"
+                );
+                Err(Turned::Away)
+            }
+        }
+    }
+
+    /// The profiles of `names` that the caller may have, in order; nothing is written down.
+    pub(super) fn open_to<'a>(
+        &'a self,
+        caller: &'a Caller,
+        names: impl Iterator<Item = ProfileName> + 'a,
+    ) -> impl Iterator<Item = Granted> + 'a {
+        names.filter_map(|name| match self.access.decide(caller, &name, Action::Use) {
+            Decision::Allow(grant) => self.broker.plan(&name).map(|plan| Granted { plan, grant }),
+            Decision::Refuse(_) => None,
+        })
+    }
+
+    /// The lease of what was granted; `None` where its profile is gone.
+    pub(super) fn lease(&self, granted: &Granted) -> Option<Lease> {
+        self.broker.lease(&granted.grant)
+    }
+
+    /// Writes down that the caller gets `held`.
+    pub(super) fn note_lent(caller: &Caller, profile: &ProfileName, held: &Held) {
+        info!(
+            target: AUDIT,
+            %profile,
+            channel = channel(caller),
+            peer.uid = caller.uid,
+            peer.pid = caller.pid,
+            access_key.id = held.credentials().access_key_id,
+            "lent"
+        );
+    }
+}
+
+impl From<Unavailable> for Empty {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Pending { retry_after } => Self::NotNow(retry_after, None),
+            Unavailable::Failed { failure, retry_after } => match failure.kind {
+                FailureKind::PersonNeeded => Self::Person(failure),
+                FailureKind::Refused => Self::Refused(failure),
+                FailureKind::Misconfigured => Self::Misconfigured(failure),
+                FailureKind::InputExpired | FailureKind::Throttled | FailureKind::Unreachable => {
+                    Self::NotNow(retry_after, Some(failure))
+                }
+            },
+        }
+    }
+}
+
+/// What a person can do, where the failure itself does not say it.
+pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
+    match failure.kind {
+        FailureKind::PersonNeeded if !failure.message.contains("credbroker login") => {
+            format!("{}; run: credbroker login {profile}", failure.message)
+        }
+        FailureKind::PersonNeeded
+        | FailureKind::InputExpired
+        | FailureKind::Misconfigured
+        | FailureKind::Refused
+        | FailureKind::Throttled
+        | FailureKind::Unreachable => failure.message.clone(),
+    }
+}
+
+/// What our clients are told where a person is needed, whichever way the source names it.
+pub(super) const PERSON_NEEDED: &str = "MfaRequired";
+
+fn channel(caller: &Caller) -> &'static str {
+    match caller.channel {
+        Channel::Container => "container",
+        Channel::Control => "control",
+        Channel::Imds => "imds",
+    }
+}
+
+/// The target of the audit's lines: exactly one for every grant and every refusal.
+const AUDIT: &str = "audit";

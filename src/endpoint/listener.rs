@@ -1,0 +1,421 @@
+//! The doors: TCP on addresses that only this machine reaches, and the Unix socket of the control endpoint.
+//!
+//! A door says who came: over TCP nobody vouches for a user, over the Unix socket the kernel does.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tracing::{debug, warn};
+
+use crate::endpoint::guard;
+use crate::model::{Caller, Channel};
+
+/// Where connections come in.
+pub trait Door: Send + 'static {
+    /// What a connection is.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Waits for the next connection; dropping the future loses none.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+}
+
+/// A TCP socket that only this machine reaches.
+#[derive(Debug)]
+pub struct TcpDoor {
+    listener: TcpListener,
+    address: SocketAddr,
+    channel: Channel,
+}
+
+impl TcpDoor {
+    /// Listens on `address` for callers of `channel`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`BindFault`] for an address that others reach, and whatever the system says.
+    pub fn bind(address: SocketAddr, channel: Channel) -> Result<Self, BindFault> {
+        let fault = |problem| BindFault { place: address.to_string(), problem };
+        if !guard::is_ours(address.ip()) {
+            return Err(fault(BindProblem::Public));
+        }
+        let listener = std::net::TcpListener::bind(address)
+            .map_err(|error| fault(BindProblem::of(error, address.ip())))?;
+        Self::adopt(listener, channel)
+    }
+
+    /// Takes a socket that somebody else, such as systemd, has bound.
+    ///
+    /// # Errors
+    /// [`BindFault`] for an address that others reach, and whatever the system says.
+    pub fn adopt(listener: std::net::TcpListener, channel: Channel) -> Result<Self, BindFault> {
+        let unnamed = |error| BindFault {
+            place: "the inherited socket".to_owned(),
+            problem: BindProblem::Io(error),
+        };
+        let address = listener.local_addr().map_err(unnamed)?;
+        let fault = |problem| BindFault { place: address.to_string(), problem };
+        if !guard::is_ours(address.ip()) {
+            return Err(fault(BindProblem::Public));
+        }
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::from_std(listener))
+            .map_err(|error| fault(BindProblem::Io(error)))?;
+        Ok(Self { listener, address, channel })
+    }
+
+    /// The address, with the port that was taken.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Door for TcpDoor {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Caller)> {
+        loop {
+            let (stream, peer) = self.listener.accept().await?;
+            if !is_local(peer.ip(), self.address.ip()) {
+                debug!(peer.address = %peer, "a connection from another machine was closed");
+                continue;
+            }
+            // Answers are small and whole: waiting for more to send would only delay them.
+            let _ = stream.set_nodelay(true);
+            return Ok((stream, Caller { uid: None, pid: None, channel: self.channel }));
+        }
+    }
+}
+
+/// The Unix socket of the control endpoint; its file goes when this does.
+#[derive(Debug)]
+pub struct ControlDoor {
+    listener: UnixListener,
+    file: Option<SocketFile>,
+}
+
+/// Who may connect to the control socket; what they may have is decided by the kernel's word on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every local user, as a system's daemon needs it: directory 0755, socket 0666.
+    Everybody,
+    /// The daemon's own user, and root: directory 0700, socket 0600.
+    Owner,
+}
+
+impl ControlDoor {
+    /// Listens on a new socket at `path`, whose directory is made where it does not exist.
+    ///
+    /// What a dead daemon left behind is removed; a lock beside the socket, held as long as this lives, keeps two
+    /// daemons apart.
+    ///
+    /// # Errors
+    /// [`BindFault`] where another daemon listens there, where the directory is open to others, and whatever the
+    /// system says.
+    pub fn bind(path: &Path, reach: Reach) -> Result<Self, BindFault> {
+        let bound = prepare(path, reach).and_then(|file| {
+            let listener = UnixListener::bind(path)?;
+            fs::set_permissions(path, Permissions::from_mode(reach.socket_mode()))?;
+            Ok(Self { listener, file: Some(file) })
+        });
+        bound.map_err(|problem| BindFault { place: path.display().to_string(), problem })
+    }
+
+    /// Takes a socket that somebody else, such as systemd, has bound, and will remove.
+    ///
+    /// # Errors
+    /// [`BindFault`] with what the system says.
+    pub fn adopt(listener: std::os::unix::net::UnixListener) -> Result<Self, BindFault> {
+        listener
+            .set_nonblocking(true)
+            .and_then(|()| UnixListener::from_std(listener))
+            .map(|listener| Self { listener, file: None })
+            .map_err(|error| BindFault {
+                place: "the inherited socket".to_owned(),
+                problem: BindProblem::Io(error),
+            })
+    }
+}
+
+impl Door for ControlDoor {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Caller)> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            match stream.peer_cred() {
+                Ok(peer) => {
+                    let caller = Caller {
+                        uid: Some(peer.uid()),
+                        pid: peer.pid(),
+                        channel: Channel::Control,
+                    };
+                    return Ok((stream, caller));
+                }
+                Err(error) => warn!(%error, "the kernel does not say who connected"),
+            }
+        }
+    }
+}
+
+impl Drop for ControlDoor {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            let _ = fs::remove_file(&file.path);
+        }
+    }
+}
+
+/// A socket file of ours, and the lock that makes it ours.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Reach {
+    fn directory_mode(self) -> u32 {
+        match self {
+            Self::Everybody => 0o755,
+            Self::Owner => 0o700,
+        }
+    }
+
+    fn socket_mode(self) -> u32 {
+        match self {
+            Self::Everybody => 0o666,
+            Self::Owner => 0o600,
+        }
+    }
+}
+
+/// A socket that could not be had, and why.
+#[derive(Debug)]
+pub struct BindFault {
+    place: String,
+    problem: BindProblem,
+}
+
+#[derive(Debug)]
+enum BindProblem {
+    Absent,
+    InUse,
+    Io(io::Error),
+    NoSocket,
+    OpenDirectory(PathBuf, u32),
+    Privileged,
+    Public,
+}
+
+impl BindProblem {
+    fn of(error: io::Error, address: IpAddr) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse,
+            io::ErrorKind::AddrNotAvailable if !address.is_loopback() => Self::Absent,
+            io::ErrorKind::PermissionDenied => Self::Privileged,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<io::Error> for BindProblem {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for BindFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.place;
+        match &self.problem {
+            BindProblem::Absent => write!(
+                f,
+                "this machine has no such address as {place}; give it to the loopback device: ip address add ADDRESS dev lo"
+            ),
+            BindProblem::InUse => {
+                write!(f, "something else listens on {place}; stop it or configure another address")
+            }
+            BindProblem::Io(error) => write!(f, "{place} cannot be listened on: {error}"),
+            BindProblem::NoSocket => {
+                write!(
+                    f,
+                    "{place} is there already and is no socket; remove it or configure another path"
+                )
+            }
+            BindProblem::OpenDirectory(directory, mode) => {
+                let directory = directory.display();
+                write!(
+                    f,
+                    "others can replace {place}, for {directory} is open to them (mode {mode:04o}); run: chmod go-w {directory}"
+                )
+            }
+            BindProblem::Privileged => write!(
+                f,
+                "{place} is not open to this user; ports below 1024 need root, CAP_NET_BIND_SERVICE or a socket from systemd"
+            ),
+            BindProblem::Public => write!(
+                f,
+                "{place} can be reached by other machines; use an address of this one alone, such as 127.0.0.1"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BindFault {}
+
+/// Whether `peer` is a process of this machine that came to `own`.
+///
+/// Linux takes packets for 169.254.169.254 on any interface, so the address alone keeps no neighbour out; but a
+/// process here that connects to one of the machine's own addresses comes from that same address, and a neighbour
+/// that pretends so never gets an answer.
+fn is_local(peer: IpAddr, own: IpAddr) -> bool {
+    peer.is_loopback() || peer == own
+}
+
+fn prepare(path: &Path, reach: Reach) -> Result<SocketFile, BindProblem> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    if !directory.exists() {
+        DirBuilder::new().recursive(true).mode(reach.directory_mode()).create(directory)?;
+    }
+    let mode = fs::metadata(directory)?.mode() & 0o7777;
+    // In a sticky directory nobody else can replace what is ours.
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        return Err(BindProblem::OpenDirectory(directory.to_owned(), mode));
+    }
+    let lock = lock(path)?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+        Ok(found) if !found.file_type().is_socket() => return Err(BindProblem::NoSocket),
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path)?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(BindProblem::InUse),
+        },
+    }
+    Ok(SocketFile { path: path.to_owned(), _lock: lock })
+}
+
+fn lock(path: &Path) -> Result<File, BindProblem> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.bits())
+        .open(name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(BindProblem::InUse),
+        Err(fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_not_of_this_machine() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for own in ["127.0.0.1", "169.254.169.254"] {
+            assert!(is_local(ip("127.0.0.1"), ip(own)));
+            assert!(is_local(ip(own), ip(own)));
+            assert!(!is_local(ip("169.254.7.7"), ip(own)));
+            assert!(!is_local(ip("10.0.0.1"), ip(own)));
+        }
+        assert!(is_local(ip("::1"), ip("::1")));
+        assert!(!is_local(ip("fe80::1"), ip("fd00:ec2::254")));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_others_reach_is_refused() {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "169.254.169.253:80"] {
+            let fault = TcpDoor::bind(address.parse().unwrap(), Channel::Imds).unwrap_err();
+            assert!(matches!(fault.problem, BindProblem::Public), "{fault}");
+        }
+        let inherited = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let fault = TcpDoor::adopt(inherited, Channel::Imds).unwrap_err();
+        assert!(fault.to_string().contains("other machines"));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_said_so() {
+        let door = TcpDoor::bind("127.0.0.1:0".parse().unwrap(), Channel::Container).unwrap();
+        let fault = TcpDoor::bind(door.address(), Channel::Container).unwrap_err();
+        assert!(fault.to_string().contains("something else listens"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_names_who_comes_to_the_control_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/control.sock");
+        let door = ControlDoor::bind(&path, Reach::Owner).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&path), 0o600);
+        let client = UnixStream::connect(&path).await.unwrap();
+        let (_stream, caller) = door.accept().await.unwrap();
+        assert_eq!(caller.uid, Some(nix::unistd::geteuid().as_raw()));
+        assert_eq!(caller.pid, i32::try_from(std::process::id()).ok());
+        assert_eq!(caller.channel, Channel::Control);
+        drop(client);
+        drop(door);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_system_daemon_lets_every_user_connect() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/control.sock");
+        let _door = ControlDoor::bind(&path, Reach::Everybody).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o666);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, 0o755);
+    }
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "left behind");
+        let door = ControlDoor::bind(&path, Reach::Owner).unwrap();
+        let fault = ControlDoor::bind(&path, Reach::Owner).unwrap_err();
+        assert!(matches!(fault.problem, BindProblem::InUse), "{fault}");
+        assert!(UnixStream::connect(&path).await.is_ok(), "the living one still serves");
+        drop(door);
+
+        let foreign = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let fault = ControlDoor::bind(&path, Reach::Owner).unwrap_err();
+        assert!(matches!(fault.problem, BindProblem::InUse), "{fault}");
+        drop(foreign);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_and_what_others_could_replace_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        fs::write(&path, "notes").unwrap();
+        let fault = ControlDoor::bind(&path, Reach::Owner).unwrap_err();
+        assert!(matches!(fault.problem, BindProblem::NoSocket), "{fault}");
+        assert_eq!(fs::read(&path).unwrap(), b"notes");
+        fs::remove_file(&path).unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+        let fault = ControlDoor::bind(&path, Reach::Owner).unwrap_err();
+        assert!(fault.to_string().contains("chmod go-w"), "{fault}");
+    }
+}
