@@ -1,0 +1,77 @@
+//! The daemon as a process: its signals, and what it tells systemd.
+
+use std::path::Path;
+use std::pin::pin;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::config::Surroundings;
+use crate::daemon::{Daemon, DaemonFault, load, report_warnings};
+use crate::endpoint::server::Shutdown;
+use crate::model::Clock;
+use crate::source::{Live, Sts};
+use crate::systemd::{self, Sockets};
+
+/// Runs a daemon with the configuration at `path` (else the default one) until SIGTERM or SIGINT; SIGHUP reloads it.
+///
+/// # Errors
+/// [`DaemonFault`] where it does not start.
+pub fn serve_until_told(
+    path: Option<&Path>,
+    surroundings: &Surroundings,
+    mut sockets: Sockets,
+) -> Result<(), DaemonFault> {
+    let config = load(path, surroundings)?;
+    report_warnings(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .map_err(DaemonFault::Runtime)?;
+    runtime.block_on(async {
+        let clock = Clock::system();
+        let source = Live::new(Sts::new(clock));
+        let daemon = Daemon::build(config, surroundings, source, clock, &mut sockets)?;
+        run(daemon, surroundings).await
+    })
+}
+
+async fn run(daemon: Daemon, surroundings: &Surroundings) -> Result<(), DaemonFault> {
+    let listen = |kind| signal(kind).map_err(DaemonFault::Runtime);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let profiles = daemon.broker().plans().len();
+    for endpoint in daemon.endpoints() {
+        let (kind, address) = (&endpoint.kind, &endpoint.address);
+        info!(endpoint = endpoint.name, kind, address, "listening");
+    }
+    info!(profiles, version = env!("CARGO_PKG_VERSION"), "ready");
+    systemd::ready(&format!("lends {profiles} profiles"));
+
+    let mut reload = daemon.reload();
+    let (stop, shutdown) = Shutdown::new();
+    let mut serving = pin!(daemon.run(shutdown));
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(()),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                systemd::reloading();
+                reload.run(surroundings);
+                systemd::ready("configuration read anew");
+                continue;
+            }
+        }
+        info!("stopping");
+        systemd::stopping();
+        stop.now();
+    }
+}
+
+/// A broker does little: more threads would only cost memory.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
+}

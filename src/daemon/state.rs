@@ -1,0 +1,76 @@
+//! The state directory: what outlives the daemon.
+//!
+//! ```text
+//! token.key     what tickets and IMDS tokens are signed with; mode 0600
+//! port-NAME     the free port that the endpoint NAME was given
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::files;
+use crate::seal::{Key, KeyFault};
+
+/// The state directory, which exists and belongs to nobody else.
+#[derive(Clone, Debug)]
+pub(super) struct StateDirectory(PathBuf);
+
+impl StateDirectory {
+    /// Opens the directory at `path`; makes it, mode 0700, where it is missing.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let metadata = fs::metadata(path)?;
+        if metadata.permissions().mode() & 0o022 != 0 {
+            let message = "others may write there; run: chmod go-w on it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// What tickets and tokens are signed with, so that they outlive a restart.
+    pub(super) fn token_key(&self) -> Result<Key, KeyFault> {
+        Key::load_or_create(&self.0.join("token.key"))
+    }
+
+    /// The port that the endpoint called `name` was given before; zero, which the kernel replaces by a free one,
+    /// where there is none.
+    pub(super) fn port(&self, name: &str) -> u16 {
+        let text = files::read_text(&self.port_file(name), 16);
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// Keeps the port that the endpoint called `name` was given.
+    pub(super) fn keep_port(&self, name: &str, port: u16) -> io::Result<()> {
+        files::write_atomically(&self.port_file(name), format!("{port}\n").as_bytes(), 0o600)
+    }
+
+    fn port_file(&self, name: &str) -> PathBuf {
+        // The configuration allows letters, digits and -_. in an endpoint's name.
+        self.0.join(format!("port-{name}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(&directory.path().join("a/b")).unwrap();
+        assert_eq!(state.port("local"), 0);
+        state.keep_port("local", 4711).unwrap();
+        assert_eq!(state.port("local"), 4711);
+        let mode = fs::metadata(directory.path().join("a/b")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_others_write_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(StateDirectory::open(directory.path()).is_err());
+    }
+}
