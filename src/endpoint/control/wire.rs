@@ -4,6 +4,7 @@
 //! GET  /v1/status                          -> Status          (the caller's profiles only)
 //! GET  /v1/profiles                        -> ProfileList     (the caller's profiles only)
 //! GET  /v1/profiles/NAME/status            -> ProfileStatus
+//! GET  /v1/profiles/NAME/client            -> ClientView
 //! GET  /v1/profiles/NAME/credentials       -> ProcessCredentials, waits up to 20 s
 //! POST /v1/profiles/NAME/ticket  TicketRequest -> Ticket
 //! POST /v1/profiles/NAME/refresh           -> ProfileStatus, waits up to 20 s
