@@ -1,9 +1,109 @@
-//! The commands.
+//! The commands: one file each. They speak to a daemon over its control socket, or are one.
 
+mod arguments;
+mod check;
+mod client;
+mod completions;
+mod demo;
+mod env;
+mod environment;
+mod exec;
+mod exit;
+mod forget;
+mod handover;
+mod list;
+mod man;
+mod print;
+mod process;
+mod refresh;
+mod sandbox;
+mod serve;
+mod status;
+mod table;
+mod usage;
+mod whoami;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::arguments::{Arguments, Command, Control};
+use self::client::Daemon;
+use self::environment::Environment;
+use self::exit::Complaint;
+use crate::telemetry::LogFormat;
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let environment = Environment::inherited();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let outcome = if let Some(shortcut) = process::shortcut(&arguments) {
+        conceal();
+        process::run_shortcut(&shortcut, &environment).map(ExitCode::from)
+    } else {
+        match Arguments::try_parse_from(arguments) {
+            Ok(arguments) => run(arguments.command, &environment),
+            Err(odd) => usage::answer(&odd).map(ExitCode::from),
+        }
+    };
+    outcome.unwrap_or_else(|complaint| complaint.report())
+}
+
+fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complaint> {
+    if holds_secrets(&command) {
+        conceal();
+    }
+    let daemon = |control: &Control| Daemon::at(control.control.as_deref(), environment);
+    let exit = match command {
+        Command::Check(wish) => check::run(wish.config.file, wish.as_user.as_deref()),
+        Command::Completions(wish) => completions::run(wish.shell),
+        Command::Demo(wish) => demo::run(wish.dir),
+        Command::Env(wish) => env::run(&daemon(&wish.lending.control), &wish, environment),
+        Command::Exec(wish) => {
+            return exec::run(&daemon(&wish.lending.control), &wish, environment);
+        }
+        Command::Forget(wish) => forget::run(&daemon(&wish.control), &wish.profile),
+        Command::List(wish) => list::run(&daemon(&wish.control), wish.json),
+        Command::Man(wish) => man::run(&wish.directory),
+        Command::Process(wish) => process::run(&daemon(&wish.named.control), &wish.named.profile),
+        Command::Refresh(wish) => refresh::run(&daemon(&wish.control), &wish.profile),
+        Command::Sandbox(wish) => sandbox::run(wish.config.file, wish.address),
+        Command::Serve(wish) => {
+            let format = wish.log_format.map_or_else(LogFormat::detect, Into::into);
+            serve::run(wish.config.file, format)
+        }
+        Command::Status(wish) => {
+            status::run(&daemon(&wish.control), wish.profile.as_ref(), wish.json)
+        }
+        Command::Whoami(wish) => whoami::run(&daemon(&wish.control), &wish.profile),
+    };
+    exit.map(ExitCode::from)
+}
+
+/// Whether a command has secrets in its memory.
+fn holds_secrets(command: &Command) -> bool {
+    match command {
+        Command::Demo(_)
+        | Command::Env(_)
+        | Command::Exec(_)
+        | Command::Process(_)
+        | Command::Serve(_)
+        | Command::Whoami(_) => true,
+        Command::Check(_)
+        | Command::Completions(_)
+        | Command::Forget(_)
+        | Command::List(_)
+        | Command::Man(_)
+        | Command::Refresh(_)
+        | Command::Sandbox(_)
+        | Command::Status(_) => false,
+    }
+}
+
+/// Keeps this process's memory from core dumps and from other processes of the user; a child that is started has its
+/// own (`execve` makes a process dumpable again).
+fn conceal() {
+    let _ = nix::sys::prctl::set_dumpable(false);
 }

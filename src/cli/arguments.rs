@@ -1,0 +1,316 @@
+//! The command line, declared once: the parser, `--help`, completions and manual pages all come from here.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::model::ProfileName;
+use crate::telemetry;
+
+/// Lends out temporary AWS credentials: assumes roles, keeps their sessions fresh, hands them to any SDK
+#[derive(Parser)]
+#[command(name = "credbroker", version, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon in the foreground
+    Serve(Serve),
+    /// Read all that serve would; print each profile's plan, or every fault
+    Check(Check),
+    /// List the profiles that you may have
+    List(List),
+    /// Print a profile's credentials as credential_process JSON
+    Process(Process),
+    /// Run a command with a profile's credentials
+    Exec(Exec),
+    /// Print shell statements that make a shell use a profile
+    #[command(
+        after_help = "Use it as:  eval \"$(credbroker env PROFILE)\"\nin fish:    credbroker env PROFILE | source"
+    )]
+    Env(Env),
+    /// Ask a profile's own STS who its credentials are
+    Whoami(Named),
+    /// Show what the daemon holds; with PROFILE, exit by its state
+    Status(Status),
+    /// Renew a profile's credentials now
+    Refresh(Named),
+    /// Let a profile's credentials go; they are taken anew when somebody asks
+    Forget(Named),
+    /// Run a strict STS for trying things out
+    Sandbox(Sandbox),
+    /// Run a sandbox and a daemon with example profiles in a throw-away directory
+    Demo(Demo),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
+}
+
+/// How to find the daemon.
+#[derive(Args)]
+pub(super) struct Control {
+    /// The daemon's control socket [default: CREDBROKER_CONTROL, else
+    /// $XDG_RUNTIME_DIR/credbroker/control.sock if something answers there, else /run/credbroker/control.sock]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) control: Option<PathBuf>,
+}
+
+/// A profile, and the daemon that has it.
+#[derive(Args)]
+pub(super) struct Named {
+    /// The profile's name
+    #[arg(value_parser = ProfileName::parse)]
+    pub(super) profile: ProfileName,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// What a program or a shell is lent.
+#[derive(Args)]
+pub(super) struct Lending {
+    /// The profile's name
+    #[arg(value_parser = ProfileName::parse)]
+    pub(super) profile: ProfileName,
+    /// Give the keys themselves, which are not renewed, instead of the container endpoint
+    #[arg(long = "static")]
+    pub(super) keys: bool,
+    /// Leave AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE alone: keys in your files may win
+    #[arg(long)]
+    pub(super) keep_aws_files: bool,
+    /// How long a ticket in a variable lives, at most 12h
+    #[arg(long, value_name = "DURATION", default_value = "12h", value_parser = TicketLife::parse)]
+    pub(super) ttl: TicketLife,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// Arguments of `serve`.
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) config: Config,
+    /// How to log [default: journal where systemd listens, else text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) config: Config,
+    /// Show what this user may have
+    #[arg(long = "as", value_name = "USER", value_hint = ValueHint::Username)]
+    pub(super) as_user: Option<String>,
+}
+
+/// The configuration file.
+#[derive(Args)]
+pub(super) struct Config {
+    /// The configuration [default: /etc/credbroker/config.toml for root,
+    /// $XDG_CONFIG_HOME/credbroker/config.toml for anyone else]
+    #[arg(long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Arguments of `list`.
+#[derive(Args)]
+pub(super) struct List {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// Arguments of `process`.
+#[derive(Args)]
+pub(super) struct Process {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// Ask for what is missing on the terminal; no profile of this version needs a person
+    #[arg(long)]
+    pub(super) prompt: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(Args)]
+pub(super) struct Exec {
+    #[command(flatten)]
+    pub(super) lending: Lending,
+    /// Give the ticket in AWS_CONTAINER_AUTHORIZATION_TOKEN too, for SDKs that do not know the file
+    #[arg(long, conflicts_with = "keys")]
+    pub(super) env_token: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// Arguments of `env`.
+#[derive(Args)]
+pub(super) struct Env {
+    #[command(flatten)]
+    pub(super) lending: Lending,
+    /// Whose syntax to write [default: that of $SHELL]
+    #[arg(long, value_enum)]
+    pub(super) shell: Option<Shell>,
+}
+
+/// Arguments of `status`.
+#[derive(Args)]
+pub(super) struct Status {
+    /// The profile's name; all without one
+    #[arg(value_parser = ProfileName::parse)]
+    pub(super) profile: Option<ProfileName>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// Arguments of `sandbox`.
+#[derive(Args)]
+pub(super) struct Sandbox {
+    #[command(flatten)]
+    pub(super) config: SandboxConfig,
+    /// Where to listen, a loopback address
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9910", value_parser = loopback)]
+    pub(super) address: SocketAddr,
+}
+
+/// The sandbox's own configuration.
+#[derive(Args)]
+pub(super) struct SandboxConfig {
+    /// Users, roles and faults [default: a built-in set]
+    #[arg(long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub(super) struct Demo {
+    /// Keep to this directory; the control socket is DIR/control.sock
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Args)]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args)]
+pub(super) struct Man {
+    /// Where to write them; it is made if it is missing
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) directory: PathBuf,
+}
+
+/// How the daemon logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Journald's own protocol, with fields
+    Journal,
+    /// One JSON object a line
+    Json,
+    /// Lines for people
+    Text,
+}
+
+impl From<LogFormat> for telemetry::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Journal => Self::Journal,
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text,
+        }
+    }
+}
+
+/// A shell whose syntax `env` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    /// Bash
+    Bash,
+    /// Fish
+    Fish,
+    /// Any POSIX shell
+    Sh,
+    /// Zsh
+    Zsh,
+}
+
+/// How long a ticket shall live: a minute to 12 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TicketLife(Duration);
+
+impl TicketLife {
+    fn parse(text: &str) -> Result<Self, String> {
+        let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+        if (Duration::from_mins(1)..=Duration::from_hours(12)).contains(&life) {
+            Ok(Self(life))
+        } else {
+            Err("a ticket lives between 1m and 12h".to_owned())
+        }
+    }
+
+    /// The duration.
+    pub(super) fn get(self) -> Duration {
+        self.0
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "write it as 127.0.0.1:PORT".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("it is not a loopback address".to_owned())
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 64 usage; 69 no daemon; 70 our fault; 75 not now, try again; 77 the policy refuses you;
+78 configuration; 80 a person is needed; 81 the STS refuses. exec gives its command's code; 125 is its own
+failure, 126 a command that cannot be run, 127 one that is not found.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_ticket_lives_between_a_minute_and_twelve_hours() {
+        assert_eq!(TicketLife::parse("12h").unwrap().get(), Duration::from_hours(12));
+        assert!(TicketLife::parse("13h").is_err());
+        assert!(TicketLife::parse("59s").is_err());
+        assert!(TicketLife::parse("soon").is_err());
+    }
+
+    #[test]
+    fn the_sandbox_stays_on_this_machine() {
+        assert!(loopback("[::1]:0").is_ok());
+        assert!(loopback("0.0.0.0:80").is_err());
+        assert!(loopback("localhost").is_err());
+    }
+}

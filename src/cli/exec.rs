@@ -1,0 +1,158 @@
+//! `exec`: runs a command with a profile's credentials, and nothing in its environment that would win over them.
+//!
+//! The child gets the container endpoint and a file with a ticket, which is renewed while it runs; the file lives in a
+//! directory of its own that goes when the child ends. `exec` stays in the child's process group and starts no
+//! thread: it waits for signals, its child and the ticket's renewal in one loop.
+
+mod child;
+mod scratch;
+mod ticket;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use crate::cli::arguments::Exec;
+use crate::cli::client::Daemon;
+use crate::cli::environment::Environment;
+use crate::cli::exec::child::{Child, Ending, Signals};
+use crate::cli::exec::scratch::Scratch;
+use crate::cli::exec::ticket::TicketFile;
+use crate::cli::exit::{Complaint, Exit};
+use crate::cli::handover::{AwsFiles, Change, Lent, boto_names_keys, changes, config_file};
+use crate::cli::process;
+use crate::endpoint::control::wire::ClientView;
+
+/// Runs the command to its end; its exit code, or the signal that ended it, is that of `exec`.
+pub(super) fn run(
+    daemon: &Daemon,
+    wish: &Exec,
+    environment: &Environment,
+) -> Result<ExitCode, Complaint> {
+    let (program, arguments) = wish.command.split_first().ok_or_else(|| {
+        Complaint::new(Exit::ExecFailed, "there is no command; write it after --")
+    })?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+
+    let (ending, signals) = if wish.lending.keys {
+        run_with_keys(daemon, wish, environment, command)
+    } else {
+        run_with_ticket(daemon, wish, environment, command)
+    }?;
+    match ending {
+        Ending::Exited(code) => Ok(ExitCode::from(code)),
+        Ending::Killed(signal) => Ok(signals.end_by(signal)),
+        Ending::Lost => Err(failed("the command's exit status was lost")),
+    }
+}
+
+fn run_with_keys(
+    daemon: &Daemon,
+    wish: &Exec,
+    environment: &Environment,
+    mut command: Command,
+) -> Result<(Ending, Signals), Complaint> {
+    let profile = &wish.lending.profile;
+    let client = daemon.client_view(profile).map_err(own)?;
+    let answer = daemon.credentials(profile).map_err(own)?;
+    let keys = process::usable(&answer).map_err(Complaint::of_exec)?;
+    let signals = Signals::hold().map_err(|error| failed(&format!("signals: {error}")))?;
+    let scratch = Scratch::new(environment).map_err(|error| unwritten(&error))?;
+    let files = aws_files(wish, &scratch, &client, environment)?;
+    apply(&mut command, changes(&Lent::Keys(&keys), &client, files.as_ref(), environment));
+    drop((keys, answer));
+    let mut child = start(command, &signals)?;
+    Ok((child.wait(&signals, || Duration::MAX), signals))
+}
+
+fn run_with_ticket(
+    daemon: &Daemon,
+    wish: &Exec,
+    environment: &Environment,
+    mut command: Command,
+) -> Result<(Ending, Signals), Complaint> {
+    let profile = &wish.lending.profile;
+    // Asked for here, the credentials are there for the child's first request, which no SDK lets wait for an STS;
+    // and where there are none, the reason is said before anything is started.
+    drop(daemon.credentials(profile).map_err(own)?);
+    let ticket = daemon.ticket(profile, FILE_TTL).map_err(own)?;
+    let value = if wish.env_token {
+        Some(daemon.ticket(profile, wish.lending.ttl.get()).map_err(own)?.ticket)
+    } else {
+        None
+    };
+    let signals = Signals::hold().map_err(|error| failed(&format!("signals: {error}")))?;
+    let scratch = Scratch::new(environment).map_err(|error| unwritten(&error))?;
+    let mut file =
+        TicketFile::write(scratch.file("token"), &ticket).map_err(|error| unwritten(&error))?;
+    let files = aws_files(wish, &scratch, &ticket.client, environment)?;
+    let lent = Lent::Ticket { url: &ticket.url, file: Some(file.path()), value: value.as_ref() };
+    apply(&mut command, changes(&lent, &ticket.client, files.as_ref(), environment));
+    drop((ticket, value));
+    let mut child = start(command, &signals)?;
+    let ending = child.wait(&signals, || file.keep_fresh(|| daemon.ticket(profile, FILE_TTL)));
+    Ok((ending, signals))
+}
+
+/// Writes AWS files without credentials into `scratch`, unless the user's are to stay.
+fn aws_files(
+    wish: &Exec,
+    scratch: &Scratch,
+    client: &ClientView,
+    environment: &Environment,
+) -> Result<Option<AwsFiles>, Complaint> {
+    if wish.lending.keep_aws_files {
+        return Ok(None);
+    }
+    let write = |name, content: &str| {
+        let path = scratch.file(name);
+        crate::files::write_atomically(&path, content.as_bytes(), 0o600)
+            .map(|()| path)
+            .map_err(|error| unwritten(&error))
+    };
+    Ok(Some(AwsFiles {
+        config: write("config", &config_file(client))?,
+        credentials: write("credentials", "")?,
+        boto: boto_names_keys(environment),
+    }))
+}
+
+fn apply(command: &mut Command, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Unset(name) => command.env_remove(name),
+            Change::Set(name, value) => command.env(name, OsStr::from_bytes(&value)),
+        };
+    }
+}
+
+fn start(command: Command, signals: &Signals) -> Result<Child, Complaint> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    Child::start(command, signals).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Complaint::new(
+            Exit::NotFound,
+            format!("{program} is not found; check its spelling and PATH"),
+        ),
+        _ => Complaint::new(Exit::NotExecutable, format!("{program} cannot be run: {error}")),
+    })
+}
+
+fn own(fault: impl Into<Complaint>) -> Complaint {
+    fault.into().of_exec()
+}
+
+fn unwritten(error: &io::Error) -> Complaint {
+    failed(&format!(
+        "a temporary directory cannot be written: {error}; point XDG_RUNTIME_DIR at one of your own"
+    ))
+}
+
+fn failed(message: &str) -> Complaint {
+    Complaint::new(Exit::ExecFailed, message)
+}
+
+/// How long a ticket in a file lives: it is renewed at half its life, so what leaks is soon of no use.
+const FILE_TTL: Duration = Duration::from_hours(1);

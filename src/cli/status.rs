@@ -1,0 +1,199 @@
+//! `status`: what the daemon holds, and how it stands with each profile.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use crate::cli::client::Daemon;
+use crate::cli::exit::{Complaint, Exit};
+use crate::cli::{print, table};
+use crate::endpoint::control::wire::{ProfileState, ProfileStatus, Status};
+use crate::model::{Clock, ProfileName};
+
+/// Prints the state of all profiles, or of one, by which it then exits.
+pub(super) fn run(
+    daemon: &Daemon,
+    profile: Option<&ProfileName>,
+    json: bool,
+) -> Result<Exit, Complaint> {
+    let now = Clock::system().now();
+    let Some(profile) = profile else {
+        let status = daemon.status()?;
+        print::report(&if json { print::json(&status) } else { render(&status, now) })?;
+        return Ok(Exit::Success);
+    };
+    let status = daemon.profile_status(profile)?;
+    let text = if json { print::json(&status) } else { render_profile(&status, now) };
+    print::report(&text)?;
+    Ok(status.state.into())
+}
+
+/// The state's word, as people say it.
+pub(super) fn word(state: ProfileState) -> &'static str {
+    match state {
+        ProfileState::Asking => "asking",
+        ProfileState::Held => "held",
+        ProfileState::Idle => "idle",
+        ProfileState::Misconfigured => "misconfigured",
+        ProfileState::PersonNeeded => "person needed",
+        ProfileState::Refused => "refused",
+        ProfileState::Unreachable => "unreachable",
+    }
+}
+
+fn render(status: &Status, now: SystemTime) -> String {
+    let mut text = format!(
+        "credbroker {}, process {}, started {}\n",
+        status.version,
+        status.pid,
+        table::when(Some(&status.started), now)
+    );
+    let endpoints = status.endpoints.iter().map(|endpoint| {
+        vec![endpoint.kind.clone(), endpoint.name.clone(), endpoint.address.clone()]
+    });
+    if !status.endpoints.is_empty() {
+        text.push('\n');
+        text.push_str(&table::columns(&["ENDPOINT", "NAME", "ADDRESS"], endpoints));
+    }
+    if !status.profiles.is_empty() {
+        text.push('\n');
+        text.push_str(&render_profiles(&status.profiles, now));
+    }
+    text
+}
+
+fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
+    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT ASKED", "RENEWED"];
+    let rows = profiles.iter().map(|profile| {
+        vec![
+            profile.profile.clone(),
+            word(profile.state).to_owned(),
+            profile.access_key_id.clone().unwrap_or_else(|| "-".to_owned()),
+            table::when(profile.expires.as_deref(), now),
+            table::when(profile.next_attempt.as_deref(), now),
+            profile.renewals.to_string(),
+        ]
+    });
+    let mut text = table::columns(&header, rows);
+    for profile in profiles {
+        if let Some(trouble) = &profile.trouble {
+            let since = table::when(Some(&trouble.at), now);
+            let (name, code, message) = (&profile.profile, &trouble.code, &trouble.message);
+            let _ = write!(text, "\n{name}: {message} ({code}, {since})");
+        }
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
+    let mut lines = vec![
+        ("profile", profile.profile.clone()),
+        ("state", word(profile.state).to_owned()),
+        ("role", profile.role_arn.clone()),
+    ];
+    lines.extend(profile.access_key_id.clone().map(|key| ("key", key)));
+    let mut time = |label, at: Option<&str>| {
+        lines.extend(at.map(|at| (label, format!("{} ({at})", table::when(Some(at), now)))));
+    };
+    time("issued", profile.issued.as_deref());
+    time("expires", profile.expires.as_deref());
+    time("next asked", profile.next_attempt.as_deref());
+    lines.push(("renewed", format!("{} times", profile.renewals)));
+    if let Some(trouble) = &profile.trouble {
+        let since = table::when(Some(&trouble.at), now);
+        lines.push(("trouble", format!("{} ({}, {since})", trouble.message, trouble.code)));
+    }
+    table::facts(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::control::wire::{EndpointStatus, Trouble};
+    use crate::model::parse_timestamp;
+
+    fn reader() -> ProfileStatus {
+        ProfileStatus {
+            profile: "reader".into(),
+            role_arn: "arn:aws:iam::123456789012:role/Reader".into(),
+            state: ProfileState::Held,
+            access_key_id: Some("ASIAEXAMPLE".into()),
+            issued: Some("2026-01-02T02:41:00Z".into()),
+            expires: Some("2026-01-02T03:41:00Z".into()),
+            remaining_seconds: Some(2460),
+            next_attempt: Some("2026-01-02T03:11:30Z".into()),
+            renewals: 3,
+            trouble: None,
+        }
+    }
+
+    fn refused() -> ProfileStatus {
+        ProfileStatus {
+            profile: "team/prod admin".into(),
+            state: ProfileState::Refused,
+            access_key_id: None,
+            issued: None,
+            expires: None,
+            remaining_seconds: None,
+            next_attempt: None,
+            renewals: 0,
+            trouble: Some(Trouble {
+                code: "AccessDenied".into(),
+                message: "the role does not trust you; ask its owner".into(),
+                at: "2026-01-02T02:59:00Z".into(),
+            }),
+            ..reader()
+        }
+    }
+
+    #[test]
+    fn the_table_lines_up_and_trouble_stands_below() {
+        let status = Status {
+            version: "0.1.0".into(),
+            pid: 42,
+            started: "2026-01-01T22:00:00Z".into(),
+            endpoints: vec![EndpointStatus {
+                name: "local".into(),
+                kind: "container".into(),
+                address: "127.0.0.1:9911".into(),
+            }],
+            profiles: vec![reader(), refused()],
+        };
+        let now = parse_timestamp("2026-01-02T03:00:00Z").unwrap();
+        assert_eq!(
+            render(&status, now),
+            "\
+credbroker 0.1.0, process 42, started 5 h ago
+
+ENDPOINT   NAME   ADDRESS
+container  local  127.0.0.1:9911
+
+PROFILE          STATE    KEY          EXPIRES    NEXT ASKED  RENEWED
+reader           held     ASIAEXAMPLE  in 41 min  in 11 min   3
+team/prod admin  refused  -            -          -           0
+
+team/prod admin: the role does not trust you; ask its owner (AccessDenied, 60 s ago)
+"
+        );
+    }
+
+    #[test]
+    fn one_profile_is_told_in_full() {
+        let now = parse_timestamp("2026-01-02T03:00:00Z").unwrap();
+        assert_eq!(
+            render_profile(&reader(), now),
+            "\
+profile     reader
+state       held
+role        arn:aws:iam::123456789012:role/Reader
+key         ASIAEXAMPLE
+issued      19 min ago (2026-01-02T02:41:00Z)
+expires     in 41 min (2026-01-02T03:41:00Z)
+next asked  in 11 min (2026-01-02T03:11:30Z)
+renewed     3 times
+"
+        );
+    }
+}
