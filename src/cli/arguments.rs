@@ -1,5 +1,7 @@
 //! The command line, declared once: the parser, `--help`, completions and manual pages all come from here.
 
+#![expect(clippy::doc_markdown, reason = "the comments are help texts, shown as they stand")]
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;

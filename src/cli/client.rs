@@ -158,9 +158,12 @@ impl From<ClientFault> for Complaint {
             ),
             ClientFault::No(body) => body.into(),
             ClientFault::NoDaemon(absent) => {
-                let places = absent.iter().map(|(path, error)| match error.kind() {
-                    io::ErrorKind::NotFound => path.display().to_string(),
-                    _ => format!("{} ({})", path.display(), said(error)),
+                let places = absent.iter().map(|(path, error)| {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        path.display().to_string()
+                    } else {
+                        format!("{} ({})", path.display(), said(error))
+                    }
                 });
                 Self::new(
                     Exit::NoDaemon,

@@ -6,6 +6,6 @@ use crate::cli::exit::{Complaint, Exit};
 
 /// Replaced when the command is merged.
 pub(super) fn run(directory: Option<PathBuf>) -> Result<Exit, Complaint> {
-    let _ = directory;
+    drop(directory);
     Err(Complaint::new(Exit::Internal, "this build has no demo"))
 }

@@ -131,12 +131,13 @@ fn apply(command: &mut Command, changes: Vec<Change>) {
 
 fn start(command: Command, signals: &Signals) -> Result<Child, Complaint> {
     let program = command.get_program().to_string_lossy().into_owned();
-    Child::start(command, signals).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Complaint::new(
-            Exit::NotFound,
-            format!("{program} is not found; check its spelling and PATH"),
-        ),
-        _ => Complaint::new(Exit::NotExecutable, format!("{program} cannot be run: {error}")),
+    Child::start(command, signals).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            let message = format!("{program} is not found; check its spelling and PATH");
+            Complaint::new(Exit::NotFound, message)
+        } else {
+            Complaint::new(Exit::NotExecutable, format!("{program} cannot be run: {error}"))
+        }
     })
 }
 

@@ -1,8 +1,8 @@
 //! `process`: what `credential_process` in an AWS configuration runs (AWS SDKs and Tools Reference Guide,
 //! "Process credential provider").
 //!
-//! On success stdout gets one JSON object and stderr nothing, for some SDKs merge the two; on failure stdout gets nothing, for
-//! some SDKs ignore the exit code. Nothing is read from stdin, and no thread is started.
+//! On success stdout gets one JSON object and stderr nothing, for some SDKs merge the two; on failure stdout gets
+//! nothing, for some SDKs ignore the exit code. Nothing is read from stdin, and no thread is started.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -20,13 +20,11 @@ pub(super) fn run(daemon: &Daemon, profile: &ProfileName) -> Result<Exit, Compla
 
 /// Why nothing was renewed; credentials that are still held do not change that.
 fn complaint(status: &ProfileStatus) -> Option<Complaint> {
-    let exit = match Exit::from(status.state) {
-        Exit::Success if status.state == ProfileState::Held && status.trouble.is_none() => {
-            return None;
-        }
-        Exit::Success => Exit::NotNow,
-        other => other,
-    };
+    if status.state == ProfileState::Held && status.trouble.is_none() {
+        return None;
+    }
+    let by_state = Exit::from(status.state);
+    let exit = if by_state == Exit::Success { Exit::NotNow } else { by_state };
     let message = match &status.trouble {
         Some(trouble) => trouble.message.clone(),
         None => format!("{} is not renewed yet; try again", status.profile),

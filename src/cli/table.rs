@@ -23,7 +23,9 @@ pub(super) fn columns(header: &[&str], rows: impl IntoIterator<Item = Vec<String
 
 /// One fact a line, the values lined up.
 pub(super) fn facts(facts: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    facts.into_iter().map(|(label, value)| format!("{label:<12}{value}\n")).collect()
+    facts
+        .into_iter()
+        .fold(String::new(), |text, (label, value)| format!("{text}{label:<12}{value}\n"))
 }
 
 /// A timestamp as a person counts: `in 41 min`, `3 h ago`; `-` where there is none.

@@ -93,8 +93,8 @@ fn session(keys: ProcessCredentials) -> Result<Arc<SessionCredentials>, Complain
 
 /// Whether a failure says that there is no such operation, rather than no to this caller.
 ///
-/// The Ceph Object Gateway answers 405. `MinIO` knows only AssumeRole operations: it looks at the credentials first, and
-/// denies a session every one of them.
+/// The Ceph Object Gateway answers 405. `MinIO` knows only `AssumeRole` and its kin: it looks at the credentials
+/// first, and denies a session every one of them.
 fn is_lacking(failure: &Failure, dialect: Dialect) -> bool {
     let unknown = [
         "HTTP405",

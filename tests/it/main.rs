@@ -1,6 +1,12 @@
 //! The integration tests: one binary, a module a theme.
 
+mod cli_env;
+mod cli_exec;
+mod cli_process;
+mod cli_reports;
+mod cli_whoami;
 mod config;
+mod fake_daemon;
 mod wire;
 mod wire_container;
 mod wire_control;

@@ -112,9 +112,10 @@ fn read_more(
 }
 
 fn broken(error: &io::Error) -> ExchangeFault {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ExchangeFault::Silent,
-        _ => ExchangeFault::Hangup,
+    if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind()) {
+        ExchangeFault::Silent
+    } else {
+        ExchangeFault::Hangup
     }
 }
 

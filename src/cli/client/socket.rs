@@ -117,7 +117,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("control.sock");
         assert!(
-            matches!(open(&[place.clone()]), Err(ClientFault::NoDaemon(absent)) if absent.len() == 1)
+            matches!(open(std::slice::from_ref(&place)), Err(ClientFault::NoDaemon(absent)) if absent.len() == 1)
         );
         let listener = std::os::unix::net::UnixListener::bind(&place).unwrap();
         assert!(open(&[directory.path().join("other"), place.clone()]).is_ok());
