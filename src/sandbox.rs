@@ -1,1 +1,191 @@
-//! To come.
+//! A strict STS in one process, so that everything can be tried and tested without an account.
+//!
+//! It refuses what AWS refuses, in AWS's XML and codes: signatures, keys, sessions, trust, MFA codes, durations,
+//! names, policies, tags and web identity tokens. It serves any byte stream and reads time from a [`Clock`], so that
+//! a simulated day runs in one paused runtime. Things go wrong in it when they are told to ([`Fault`]), and it counts
+//! what it is asked.
+//!
+//! A request's way: `server` (bytes) -> `sts` (faults, counts) -> `operation` (who, whether, what) -> `answer` (XML).
+//! Only the command line and tests use the sandbox; it imports the model and leaves alone.
+
+mod admin;
+mod answer;
+mod config;
+mod count;
+mod fault;
+mod form;
+mod limit;
+mod mfa;
+mod operation;
+mod principal;
+mod server;
+mod session;
+mod signature;
+mod state;
+mod sts;
+mod token;
+mod trust;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+
+use crate::model::Clock;
+use crate::sandbox::state::State;
+
+pub use config::{SandboxConfig, SandboxFault};
+pub use count::{Count, Counts, Operation};
+pub use fault::{Fault, FaultKind};
+
+/// A strict STS; cloning it is cheap, and clones are the same STS.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    config: SandboxConfig,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// A session that was issued, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedSession {
+    /// The public half of its key pair.
+    pub access_key_id: String,
+    /// Who it is.
+    pub arn: String,
+    /// What it was issued by.
+    pub operation: Operation,
+    /// When it was issued, by the sandbox's clock.
+    pub issued: SystemTime,
+    /// When it ends, by the sandbox's clock.
+    pub expires: SystemTime,
+}
+
+impl Sandbox {
+    /// A sandbox that starts as `config` says and reads time from `clock`.
+    #[must_use]
+    pub fn new(config: SandboxConfig, clock: Clock) -> Self {
+        let state = Mutex::new(State::new(&config));
+        Self(Arc::new(Inner { config, clock, state }))
+    }
+
+    /// The time by the sandbox's clock: its [`Clock`] and its offset.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.now_in(&self.state())
+    }
+
+    /// Sets how far the sandbox's clock is ahead of its [`Clock`]; at most ten years either way.
+    pub fn set_clock_offset(&self, offset: time::Duration) {
+        let most = time::Duration::days(3650);
+        self.state().offset = offset.clamp(-most, most);
+    }
+
+    /// What was asked since the start or the last reset.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state().counts.clone()
+    }
+
+    /// The sessions that are remembered, those that expire last first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<IssuedSession> {
+        let state = self.state();
+        let sessions = state.sessions.latest().map(|session| IssuedSession {
+            access_key_id: session.access_key_id.clone(),
+            arn: session.principal.arn.clone(),
+            operation: session.operation,
+            issued: session.issued,
+            expires: session.expires,
+        });
+        sessions.collect()
+    }
+
+    /// Adds `fault` to those that apply; at most 1,000 are kept.
+    pub fn inject(&self, fault: Fault) {
+        let mut state = self.state();
+        if state.faults.len() < MAX_FAULTS {
+            state.faults.push(fault);
+        }
+    }
+
+    /// Ends all faults.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Signs a token as the provider `issuer`, from now on for `lifetime`.
+    ///
+    /// # Errors
+    /// [`SandboxFault`] where no such provider has a key that the sandbox made.
+    pub fn mint_token(
+        &self,
+        issuer: &str,
+        subject: &str,
+        audience: &str,
+        lifetime: Duration,
+    ) -> Result<SecretString, SandboxFault> {
+        let state = self.state();
+        let now = self.now_in(&state);
+        let provider = state.providers.iter().find(|provider| provider.issuer == issuer);
+        provider.and_then(|provider| provider.mint(subject, audience, now, lifetime)).ok_or_else(
+            || SandboxFault(format!("no [[provider]] {issuer} has key = \"generated\"")),
+        )
+    }
+
+    /// Turns the long-term key `access_key_id` on or off; whether there is one.
+    #[must_use = "a wrong name changes nothing"]
+    pub fn set_key_active(&self, access_key_id: &str, active: bool) -> bool {
+        let mut state = self.state();
+        let key = state.keys.get_mut(access_key_id);
+        key.map(|key| key.active = active).is_some()
+    }
+
+    /// Deletes the long-term key `access_key_id`; whether there was one.
+    #[must_use = "a wrong name changes nothing"]
+    pub fn remove_key(&self, access_key_id: &str) -> bool {
+        self.state().keys.remove(access_key_id).is_some()
+    }
+
+    /// Deletes the user `name` with all keys and sessions; whether there was one.
+    #[must_use = "a wrong name changes nothing"]
+    pub fn remove_user(&self, name: &str) -> bool {
+        let mut state = self.state();
+        state.keys.retain(|_, key| key.user != name);
+        state.users.remove(name).is_some()
+    }
+
+    /// Deletes the role with this name or ARN, with its sessions; whether there was one.
+    #[must_use = "a wrong name changes nothing"]
+    pub fn remove_role(&self, name: &str) -> bool {
+        let mut state = self.state();
+        let arn = state.home.role_arn(name);
+        state.roles.remove(&arn).is_some()
+    }
+
+    /// Back to how the configuration has it: no sessions, no counts, no codes spent.
+    pub fn reset(&self) {
+        *self.state() = State::new(&self.0.config);
+    }
+
+    fn now_in(&self, state: &State) -> SystemTime {
+        self.0.clock.now() + state.offset
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What a panicking test left behind is still what was counted.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("clock", &self.0.clock).finish_non_exhaustive()
+    }
+}
+
+/// Far more faults than a test sets.
+const MAX_FAULTS: usize = 1000;

@@ -7,6 +7,7 @@ mod cli_reports;
 mod cli_whoami;
 mod config;
 mod fake_daemon;
+mod sandbox;
 mod wire;
 mod wire_container;
 mod wire_control;
