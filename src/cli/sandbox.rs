@@ -4,11 +4,11 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::exit::{Complaint, Exit};
 use crate::model::Clock;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
@@ -16,29 +16,20 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 ///
 /// Without a configuration it holds the users and roles of the example that comes with the program. An address that
 /// others than this machine reach is refused.
-pub async fn run(config: Option<PathBuf>, address: SocketAddr) -> ExitCode {
-    match serve(config, address).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Fault { code, message }) => {
-            let _ = writeln!(io::stderr(), "credbroker: {message}");
-            ExitCode::from(code)
-        }
-    }
+pub(super) fn run(config: Option<PathBuf>, address: SocketAddr) -> Result<Exit, Complaint> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| internal(&error))?.block_on(serve(config, address))?;
+    Ok(Exit::Success)
 }
 
-struct Fault {
-    code: u8,
-    message: String,
-}
-
-async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Fault> {
+async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Complaint> {
     if !address.ip().is_loopback() {
         let message = format!(
             "{address} is not an address of this machine alone; the sandbox listens on 127.0.0.1 or [::1]"
         );
-        return Err(Fault { code: EX_USAGE, message });
+        return Err(Complaint::new(Exit::Usage, message));
     }
-    let configuration = |message| Fault { code: EX_CONFIG, message };
+    let configuration = |message: String| Complaint::new(Exit::Config, message);
     let loaded = match &config {
         Some(path) => SandboxConfig::load(path),
         None => SandboxConfig::parse(SandboxConfig::example()),
@@ -51,12 +42,15 @@ async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Fault
             "{address} cannot be listened on: {error}; leave the port out to get a free one"
         ))
     })?;
-    let internal = |error: io::Error| Fault { code: EX_SOFTWARE, message: error.to_string() };
-    let stop = stop_signal().map_err(internal)?;
-    let bound = listener.local_addr().map_err(internal)?;
-    say_hello(bound, config.is_none()).map_err(internal)?;
+    let stop = stop_signal().map_err(|error| internal(&error))?;
+    let bound = listener.local_addr().map_err(|error| internal(&error))?;
+    say_hello(bound, config.is_none()).map_err(|error| internal(&error))?;
     sandbox.serve(listener, stop).await;
     Ok(())
+}
+
+fn internal(error: &io::Error) -> Complaint {
+    Complaint::new(Exit::Internal, error.to_string())
 }
 
 /// Ends with the first SIGINT or SIGTERM; both are caught from now on.
@@ -106,22 +100,13 @@ const EXAMPLE_SECRET: &str = "sandbox/EXAMPLEKEY/not/a/secret/demo0000";
 
 const EXAMPLE_ROLE: &str = "arn:aws:iam::123456789012:role/Reader";
 
-/// The command line is wrong (sysexits.h).
-const EX_USAGE: u8 = 64;
-
-/// Something that should work on any machine did not (sysexits.h).
-const EX_SOFTWARE: u8 = 70;
-
-/// The configuration is wrong (sysexits.h).
-const EX_CONFIG: u8 = 78;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn code(outcome: Result<(), Fault>) -> (u8, String) {
-        let fault = outcome.unwrap_err();
-        (fault.code, fault.message)
+    fn code(outcome: Result<(), Complaint>) -> (Exit, String) {
+        let complaint = outcome.unwrap_err();
+        (complaint.exit, complaint.message)
     }
 
     #[test]
@@ -134,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_others_reach_is_refused() {
         let (code, message) = code(serve(None, "0.0.0.0:0".parse().unwrap()).await);
-        assert_eq!(code, EX_USAGE);
+        assert_eq!(code, Exit::Usage);
         assert!(message.contains("127.0.0.1"), "{message}");
     }
 
@@ -142,11 +127,11 @@ mod tests {
     async fn a_taken_port_and_a_missing_file_are_faults_of_the_configuration() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port_code, message) = code(serve(None, taken.local_addr().unwrap()).await);
-        assert_eq!(port_code, EX_CONFIG);
+        assert_eq!(port_code, Exit::Config);
         assert!(message.contains("cannot be listened on"), "{message}");
         let missing = Some(PathBuf::from("missing/sandbox.toml"));
         let (file_code, message) = code(serve(missing, "127.0.0.1:0".parse().unwrap()).await);
-        assert_eq!(file_code, EX_CONFIG);
+        assert_eq!(file_code, Exit::Config);
         assert_eq!(message, "missing/sandbox.toml does not exist");
     }
 }
