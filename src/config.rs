@@ -14,6 +14,7 @@ mod context;
 mod cursor;
 mod daemon;
 mod endpoint;
+mod explain;
 mod fault;
 mod later;
 mod mask;
@@ -40,6 +41,7 @@ use crate::model::{KeySource, Plan, ProfileName};
 
 pub use daemon::DaemonSettings;
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
+pub use explain::{explain, explain_for};
 pub use fault::Faults;
 pub use surroundings::Surroundings;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The name of the user it was read for.
     pub user: String,
+    /// The id of that user.
+    pub uid: u32,
     /// What concerns the daemon as a whole.
     pub daemon: DaemonSettings,
     /// The listeners other than the control socket, in the order of the file; at least one.
@@ -96,14 +100,15 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
         broken.push(span.clone());
-        let fault = Fault::error(span, error.message());
-        findings.add(fault.help("this is not TOML (https://toml.io)"));
+        let help = match error.message() {
+            "duplicate key" => "it stands above already: keep one of the two",
+            message if message.contains("must be quoted") => "write it in quotes",
+            _ => "the syntax is TOML's: https://toml.io",
+        };
+        findings.add(Fault::error(span, error.message()).help(help));
     }
-    let context = Context {
-        surroundings,
-        directory: path.parent().unwrap_or(Path::new("/")),
-        findings: &findings,
-    };
+    let context =
+        Context { surroundings, directory: path.parent().unwrap_or(path), findings: &findings };
     let root = Cursor::new(tree.get_ref(), tree.span(), &findings);
     let parts = read(root, &context);
     let failed = findings.has_errors();
@@ -112,6 +117,7 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
         Some((daemon, endpoints, plans, sources)) if !failed => Ok(Config {
             path: path.to_owned(),
             user: surroundings.user.clone(),
+            uid: surroundings.uid,
             daemon,
             endpoints,
             plans,

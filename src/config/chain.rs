@@ -36,6 +36,7 @@ impl<'a> Profiles<'a> {
         self.check_names(context);
         let loops = self.loops(context);
         let sound = |profile: &&&'a Profile| !loops.contains(profile.name.as_str());
+        self.warn_of_idle_keys(context);
         let plans = self.0.values().filter(sound);
         plans.filter_map(|profile| self.plan(profile, eager, &loops, context)).collect()
     }
@@ -137,12 +138,15 @@ impl<'a> Profiles<'a> {
         for (index, (profile, parameters)) in chain.roles.iter().enumerate() {
             let sts = profile.sts.endpoint(&leaf.sts, &parameters.arn, context);
             let way = match (&chain.base, index) {
-                (Start::Token(token), 0) => Way::WithToken((*token).clone()),
-                (Start::Key(_), 0) => Way::WithKey,
-                (Start::Key(_) | Start::Token(_), _) => Way::WithRole,
+                (Start::Token(token), 0) => Way::Token((*token).clone()),
+                (Start::Key(_), 0) => Way::Key,
+                (Start::Key(_) | Start::Token(_), _) => Way::Role,
             };
-            let call = role::call(parameters, way, sts.dialect, context);
-            hops.push(call.map(|call| Hop { sts, call }));
+            let hop = sts.and_then(|sts| {
+                let call = role::call(parameters, way, sts.dialect, context)?;
+                Some(Hop { sts, call })
+            });
+            hops.push(hop);
         }
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
         let mut through: Vec<Hop> = hops.into_iter().collect::<Option<_>>()?;
@@ -179,6 +183,23 @@ impl<'a> Profiles<'a> {
         };
         roles.reverse();
         (!roles.is_empty()).then_some(Chain { base, roles })
+    }
+
+    fn warn_of_idle_keys(&self, context: &Context<'_>) {
+        let used: BTreeSet<&str> = self
+            .0
+            .values()
+            .filter_map(|profile| Some(self.source_of(profile)?.name.as_str()))
+            .collect();
+        for profile in self.0.values() {
+            let is_key = matches!((&profile.origin, &profile.role), (Origin::Key(_), Role::None));
+            if is_key && !used.contains(profile.name.as_str()) {
+                let title = "a key that no profile uses: long-term keys are never handed out";
+                let help = "name it in another profile's source_profile, or take it out";
+                let fault = Fault::warning(profile.span.clone(), title).help(help);
+                context.findings.add(fault.absence());
+            }
+        }
     }
 
     /// A key of another system is easily sent to AWS by leaving out `endpoint_url`.

@@ -1,11 +1,12 @@
 //! What the reading of every part has at hand: the surroundings, the place of the file, and where faults go.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Surroundings;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Findings, quoted};
-use crate::files::{self, FileFault};
+use crate::files::{self, FileFault, FileProblem};
 use crate::model::CommandLine;
 
 /// The file that is read, and the world around it.
@@ -102,27 +103,23 @@ pub(super) fn one_of<'n>(
     None
 }
 
+/// The text of a [`FileFault`] ends with the remedy where there is only one.
 fn file_fault(path: &At<PathBuf>, fault: &FileFault) -> Fault {
-    use crate::files::FileProblem;
     let text = fault.to_string();
-    let (title, remedy) = match text.split_once("; ") {
-        Some((title, remedy)) => (title.to_owned(), remedy.to_owned()),
-        None => (text.clone(), remedy_for(&fault.problem).to_owned()),
-    };
-    return Fault::error(path.span.clone(), title).help(remedy);
-
-    fn remedy_for(problem: &FileProblem) -> &'static str {
-        match problem {
-            FileProblem::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let (title, remedy) = text.split_once("; ").unwrap_or_else(|| {
+        let remedy = match &fault.problem {
+            FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 "relative paths start from the directory of this file"
             }
             FileProblem::Io(_) => "the daemon's user must be able to read it",
             FileProblem::NotRegular => "name a file",
             FileProblem::NotText | FileProblem::TooLarge(_) => "is this the right file?",
-            FileProblem::OpenToOthers(_) => "chmod 600",
+            FileProblem::OpenToOthers(_) => "make it readable for its owner alone (chmod 600)",
             FileProblem::Stranger(_) => "give it to root or to the daemon's user (chown)",
-        }
-    }
+        };
+        (&text, remedy)
+    });
+    Fault::error(path.span.clone(), title).help(remedy)
 }
 
 fn is_executable(path: &Path) -> bool {

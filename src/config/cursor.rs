@@ -91,19 +91,16 @@ impl<'a> Cursor<'a> {
 
 impl<'a> Node<'a> {
     pub(super) fn string(&self) -> Option<At<String>> {
-        match self.value {
-            DeValue::String(text) => Some(self.at(text.clone().into_owned())),
-            _ => self.wrong("a string", "write it in quotes"),
+        match self.value.as_str() {
+            Some(text) => Some(self.at(text.to_owned())),
+            None => self.wrong("a string", "write it in quotes"),
         }
     }
 
     pub(super) fn integer(&self) -> Option<At<i64>> {
-        let number = match self.value {
-            DeValue::Integer(integer) => {
-                i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
-            }
-            _ => None,
-        };
+        let number = self.value.as_integer().and_then(|integer| {
+            i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+        });
         match number {
             Some(number) => Some(self.at(number)),
             None => self.wrong("a whole number", "write it without quotes, such as 3600"),
@@ -111,9 +108,9 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn boolean(&self) -> Option<At<bool>> {
-        match self.value {
-            DeValue::Boolean(truth) => Some(self.at(*truth)),
-            _ => self.wrong("true or false", "write it without quotes"),
+        match self.value.as_bool() {
+            Some(truth) => Some(self.at(truth)),
+            None => self.wrong("true or false", "write it without quotes"),
         }
     }
 
@@ -147,9 +144,9 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn table(&self) -> Option<Cursor<'a>> {
-        match self.value {
-            DeValue::Table(entries) => Some(Cursor::new(entries, self.span.clone(), self.findings)),
-            _ => self.wrong("a table", "write it in braces: { ... }"),
+        match self.value.as_table() {
+            Some(entries) => Some(Cursor::new(entries, self.span.clone(), self.findings)),
+            None => self.wrong("a table", "write it in braces: { ... }"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The `[[endpoint]]` tables: where local programs may fetch credentials, and by which protocol.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -55,7 +55,7 @@ pub enum HttpTokens {
 }
 
 /// An address that only this machine reaches: a loopback one, or one of those that EC2 and ECS use for metadata and
-/// credentials (169.254.169.254, 169.254.170.2, fd00:ec2::254, fd00:ec2::23).
+/// credentials (169.254.169.254, 169.254.170.2, `fd00:ec2::254`, `fd00:ec2::23`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LoopbackAddress(SocketAddr);
 
@@ -123,8 +123,8 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Vec<Raw> {
     else {
         return Vec::new();
     };
-    let mut names = BTreeMap::new();
-    let mut places = BTreeMap::new();
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
     let mut endpoints = Vec::new();
     for item in items {
         let Some(table) = item.table() else { continue };
@@ -135,13 +135,15 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Vec<Raw> {
             Listen::Socket(socket) => Some(format!("the socket {}", quoted(socket))),
         };
         let name = format!("the name {}", quoted(&endpoint.name));
-        unique(&mut names, name, &name_span, context);
+        unique(&mut names, &name, &name_span, context);
         if let Some(place) = place {
-            unique(&mut places, place, &place_span, context);
+            unique(&mut places, &place, &place_span, context);
         }
         endpoints.push(endpoint);
     }
-    if !endpoints.iter().any(|endpoint| matches!(endpoint.kind, RawKind::Container)) {
+    let has_container =
+        endpoints.iter().any(|endpoint| matches!(endpoint.kind, RawKind::Container));
+    if !has_container {
         let title = "no container endpoint: `credbroker exec` and `credbroker env` will not work";
         let fault = Fault::warning(node.key_span.clone(), title);
         context.findings.add(fault.help("add an [[endpoint]] with kind = \"container\"").absence());
@@ -177,9 +179,9 @@ fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, 
             return None;
         }
     };
+    let place = address.as_ref().or(socket.as_ref()).map(|at| at.span.clone());
+    let place_span = place.unwrap_or_else(|| kind.span.clone());
     let name_span = name.as_ref().map_or_else(|| kind.span.clone(), |name| name.span.clone());
-    let place_span =
-        address.as_ref().or(socket.as_ref()).map_or(span.clone(), |at| at.span.clone());
     let name = match name {
         None => kind.value.clone(),
         Some(name) => checked_name(name, context)?,
@@ -222,7 +224,7 @@ fn listen(
     context: &Context<'_>,
 ) -> Option<Listen> {
     match (address, socket) {
-        (Some(address), None) => listen_address(address, context),
+        (Some(address), None) => listen_address(&address, context),
         (None, Some(socket)) => listen_socket(socket, context),
         (None, None) if is_imds => {
             let fault = Fault::error(kind.span.clone(), "an IMDS endpoint without an address");
@@ -240,7 +242,7 @@ fn listen(
     }
 }
 
-fn listen_address(address: At<String>, context: &Context<'_>) -> Option<Listen> {
+fn listen_address(address: &At<String>, context: &Context<'_>) -> Option<Listen> {
     let fault = |title: String| Fault::error(address.span.clone(), title);
     let Ok(parsed) = address.value.parse::<SocketAddr>() else {
         let title = format!("{} is no address", quoted(&address.value));
@@ -310,12 +312,10 @@ fn tokens(http_tokens: Option<At<String>>, context: &Context<'_>) -> HttpTokens 
     }
 }
 
-fn unique(seen: &mut BTreeMap<String, Span>, what: String, span: &Span, context: &Context<'_>) {
-    if seen.contains_key(&what) {
+fn unique(seen: &mut BTreeSet<String>, what: &str, span: &Span, context: &Context<'_>) {
+    if !seen.insert(what.to_owned()) {
         let fault = Fault::error(span.clone(), format!("two endpoints have {what}"));
         context.findings.add(fault.help("give each its own"));
-    } else {
-        seen.insert(what, span.clone());
     }
 }
 

@@ -8,7 +8,7 @@
 //! 7 | durration_seconds = ****
 //!   | ^^^^^^^^^^^^^^^^^
 //!   |
-//!   = help: the nearest known key is `duration_seconds`
+//!   = help: did you mean `duration_seconds`?
 //! ```
 //!
 //! Quoted lines come from the [`Masked`] text, never from the file itself.
@@ -82,7 +82,8 @@ impl Fault {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Something is not there; in a file with broken syntax that says nothing, and is not reported.
+    /// Something is not there. Where other things are wrong that may follow from them, and so it is not reported: an
+    /// error not in a file with broken syntax, a warning not beside any error.
     pub(super) fn absence(self) -> Self {
         Self { absence: true, ..self }
     }
@@ -125,15 +126,20 @@ impl Findings {
     /// All that was found, in the order of its places. Where the syntax is broken, what seems to be missing is left
     /// out, and so is what was found on a broken line.
     pub(super) fn into_faults(self, path: &Path, text: Masked, broken: &[Span]) -> Faults {
+        let failed = self.has_errors();
         let mut faults = self.0.into_inner();
         faults.retain(|fault| {
             let hit = fault.span.as_ref().is_some_and(|span| {
                 broken.iter().any(|b| !broken.contains(span) && text.same_line(b.start, span.start))
             });
-            broken.is_empty() || !(fault.absence || hit)
+            let muted = match fault.severity {
+                Severity::Error => !broken.is_empty(),
+                Severity::Warning => failed,
+            };
+            !(hit || fault.absence && muted)
         });
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| (span.start, span.end)));
-        Faults { path: path.to_owned(), text, faults }
+        Faults { path: path.to_owned(), text, list: faults }
     }
 }
 
@@ -144,7 +150,7 @@ impl Findings {
 pub struct Faults {
     path: PathBuf,
     text: Masked,
-    faults: Vec<Fault>,
+    list: Vec<Fault>,
 }
 
 impl Faults {
@@ -153,20 +159,20 @@ impl Faults {
         Self {
             path: path.to_owned(),
             text: Masked::default(),
-            faults: vec![Fault::whole(title).help(help)],
+            list: vec![Fault::whole(title).help(help)],
         }
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+        self.list.is_empty()
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.faults.len()
+        self.list.len()
     }
 
     /// All of them as text for a terminal, one after the other, with or without colour.
@@ -174,7 +180,7 @@ impl Faults {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let shown: Vec<String> =
-            self.faults.iter().map(|fault| self.render_one(fault, &renderer)).collect();
+            self.list.iter().map(|fault| self.render_one(fault, &renderer)).collect();
         shown.join("\n\n")
     }
 

@@ -98,6 +98,12 @@ fn systemd_credential(name: &At<String>, context: &Context<'_>) -> Option<KeySou
         return None;
     };
     let path = At { value: directory.join(&name.value), span: name.span.clone() };
+    if !path.value.exists() {
+        let title = format!("systemd hands over no credential {}", quoted(&name.value));
+        let help = format!("add LoadCredential={}:/PATH to the unit", name.value);
+        context.findings.add(Fault::error(path.span, title).help(help));
+        return None;
+    }
     let path = context.readable(path, secret_file)?.value;
     Some(KeySource::SystemdCredential { name: name.value.clone(), path })
 }

@@ -26,7 +26,11 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<At<SessionP
             (text, span)
         }
         DeValue::Table(table) => (object(table).to_string(), node.span.clone()),
-        _ => return node.wrong("a policy", FORMS),
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_) => return node.wrong("a policy", FORMS),
     };
     let policy = context.findings.check(SessionPolicy::parse(&text), &span, FORMS)?;
     Some(At { value: policy, span })

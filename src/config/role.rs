@@ -1,6 +1,8 @@
 //! From what a profile says of its role to the call that is made: the limits of the STS that is asked, and a fault for
 //! everything that it would ignore.
 
+use std::time::Duration;
+
 use crate::config::context::Context;
 use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::profile::Parameters;
@@ -13,11 +15,11 @@ use crate::model::{
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// With a long-term key.
-    WithKey,
+    Key,
     /// With the session of another role.
-    WithRole,
+    Role,
     /// With a web identity token.
-    WithToken(TokenSource),
+    Token(TokenSource),
 }
 
 /// The call that asks `dialect`'s STS for the role of `parameters`.
@@ -54,8 +56,8 @@ pub(super) fn call(
         tags: tags(parameters, context),
     };
     Some(match way {
-        Way::WithKey | Way::WithRole => Call::AssumeRole(request),
-        Way::WithToken(token) => Call::AssumeRoleWithWebIdentity { token, request },
+        Way::Key | Way::Role => Call::AssumeRole(request),
+        Way::Token(token) => Call::AssumeRoleWithWebIdentity { token, request },
     })
 }
 
@@ -113,28 +115,36 @@ fn duration(
             return None;
         }
     };
-    if dialect == Dialect::Aws && matches!(way, Way::WithRole) && duration.exceeds_chaining_limit()
-    {
+    if dialect == Dialect::Aws && matches!(way, Way::Role) && duration.exceeds_chaining_limit() {
         let help = "AWS limits a role that is assumed with another role's session to an hour \
                     (role chaining): write 3600 or less";
         context.findings.add(Fault::error(seconds.span.clone(), title).help(help));
         return None;
     }
+    if duration.get() < COMFORTABLE {
+        let title = "a session this short makes clients fetch it again and again";
+        let help = "they do so when less than 15 minutes are left: write 1800 or more";
+        context.findings.add(Fault::warning(seconds.span.clone(), title).help(help));
+    }
     Some(duration)
 }
 
 fn tags(parameters: &Parameters, context: &Context<'_>) -> SessionTags {
-    let transitive = parameters.transitive.as_ref();
-    let tags = parameters.tags.as_ref();
-    let Some(span) = tags.map(|tags| &tags.span).or(transitive.map(|keys| &keys.span)) else {
-        return SessionTags::default();
-    };
-    let result = SessionTags::parse(
-        tags.map(|tags| tags.value.clone()).unwrap_or_default(),
-        transitive.map(|keys| keys.value.clone()).unwrap_or_default(),
-    );
     let help = "tags = { KEY = \"VALUE\" }, transitive_tags = [\"KEY\"]";
-    context.findings.check(result, span, help).unwrap_or_default()
+    let tags = parameters.tags.as_ref();
+    let pairs = tags.map(|tags| tags.value.clone()).unwrap_or_default();
+    let alone = SessionTags::parse(pairs.clone(), Vec::new());
+    let alone = match tags {
+        Some(tags) => context.findings.check(alone, &tags.span, help),
+        None => alone.ok(),
+    };
+    match (alone, &parameters.transitive) {
+        (Some(_), Some(keys)) => {
+            let both = SessionTags::parse(pairs, keys.value.clone());
+            context.findings.check(both, &keys.span, help).unwrap_or_default()
+        }
+        (alone, _) => alone.unwrap_or_default(),
+    }
 }
 
 fn checked<T, E: std::fmt::Display>(
@@ -188,8 +198,8 @@ fn refuse_what_is_ignored(
     };
     let not_in_call: &[&str] = match way {
         // The members of the request in the service model of STS.
-        Way::WithToken(_) => &["external_id", "source_identity", "tags", "transitive_tags"],
-        Way::WithKey | Way::WithRole => &[],
+        Way::Token(_) => &["external_id", "source_identity", "tags", "transitive_tags"],
+        Way::Key | Way::Role => &[],
     };
     for (key, span) in parameters.restrictions() {
         let title = if ignored.contains(&key) {
@@ -202,7 +212,7 @@ fn refuse_what_is_ignored(
         let help = "take it out, and write what it should restrict into `policy` or on the server";
         context.findings.add(Fault::error(span, title).help(help));
     }
-    if dialect == Dialect::Minio && matches!(way, Way::WithRole) {
+    if dialect == Dialect::Minio && matches!(way, Way::Role) {
         let title = "MinIO does not let one role assume another";
         let help = "let source_profile name the profile with the key";
         context.findings.add(Fault::error(parameters.arn.span.clone(), title).help(help));
@@ -232,3 +242,7 @@ impl Parameters {
 
 /// Characters of a session policy and its ARNs together (contract E.1), white space outside strings taken away.
 const MAX_POLICIES: usize = 2048;
+
+/// Shorter sessions are below the threshold of botocore's advisory refresh, 15 minutes, for most of their life
+/// (contract D).
+const COMFORTABLE: Duration = Duration::from_mins(30);

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::context::Context;
-use crate::config::cursor::Cursor;
+use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::url::Url;
 use crate::files;
@@ -23,6 +23,8 @@ pub(super) struct Settings {
     dialect: Option<At<Dialect>>,
     fips: Option<At<bool>>,
     dual_stack: Option<At<bool>>,
+    /// An address or a kind was given that is none: whose STS is meant is not known.
+    obscure: bool,
 }
 
 impl Settings {
@@ -30,16 +32,21 @@ impl Settings {
     pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Self {
         let url = |text: At<String>| Url::parse(&text, context.findings);
         let region = table.string("region").and_then(|region| read_region(&region, context));
-        let endpoint_url = table.string("endpoint_url").and_then(url);
-        let sts_url = sts_url(table).and_then(url);
+        let texts = (table.take("endpoint_url"), sts_url(table), table.take("sts"));
+        let endpoint_url = texts.0.as_ref().and_then(|node| url(node.string()?));
+        let sts_url = texts.1.as_ref().and_then(|node| url(node.string()?));
         let ca_bundle = table.string("ca_bundle").and_then(|path| {
             let path = context.absolute(&path)?;
             read_ca_bundle(path, context)
         });
-        let dialect = table.string("sts").and_then(|word| read_dialect(&word, context));
+        let dialect = texts.2.as_ref().and_then(|node| read_dialect(&node.string()?, context));
         let fips = table.boolean("use_fips_endpoint");
         let dual_stack = table.boolean("use_dualstack_endpoint");
-        let settings = Self { region, endpoint_url, sts_url, ca_bundle, dialect, fips, dual_stack };
+        let obscure = texts.0.is_some() != endpoint_url.is_some()
+            || texts.1.is_some() != sts_url.is_some()
+            || texts.2.is_some() != dialect.is_some();
+        let settings =
+            Self { region, endpoint_url, sts_url, ca_bundle, dialect, fips, dual_stack, obscure };
         settings.check(context);
         settings
     }
@@ -61,14 +68,18 @@ impl Settings {
         self.url().is_some()
     }
 
-    /// The STS of a hop of a profile with these settings, on the way to a profile with those of `leaf`.
+    /// The STS of a hop of a profile with these settings, on the way to a profile with those of `leaf`; `None` where
+    /// what was written about it is no good.
     pub(super) fn endpoint(
         &self,
         leaf: &Self,
         role: &At<RoleArn>,
         context: &Context<'_>,
-    ) -> StsEndpoint {
+    ) -> Option<StsEndpoint> {
         let stated = if self.states_endpoint() { self } else { leaf };
+        if stated.obscure {
+            return None;
+        }
         let url = stated.url();
         let dialect = stated.dialect();
         let host_region = url.and_then(|url| url.value.aws_region());
@@ -84,14 +95,14 @@ impl Settings {
             context.findings.add(fault.help(format!("write region = \"{}\"", of_host.as_str())));
         }
         let region = region.map(|region| region.value.clone()).or(host_region);
-        StsEndpoint {
+        Some(StsEndpoint {
             dialect,
             url: url.map(|url| url.value.text()),
             region: region.unwrap_or_else(|| implicit_region(dialect, &role.value)),
             fips: stated.fips.as_ref().is_some_and(|fips| fips.value),
             dual_stack: stated.dual_stack.as_ref().is_some_and(|dual| dual.value),
             ca_bundle: stated.ca_bundle.as_ref().map(|path| path.value.clone()),
-        }
+        })
     }
 
     /// Whose STS it is: as stated, or found out where that is certain.
@@ -114,12 +125,14 @@ impl Settings {
             || self.dialect.is_some()
             || self.fips.is_some()
             || self.dual_stack.is_some()
+            || self.obscure
     }
 
     fn check(&self, context: &Context<'_>) {
         if let Some(dialect) = &self.dialect
             && dialect.value != Dialect::Aws
             && self.url().is_none()
+            && !self.obscure
         {
             let title = format!("`sts = \"{}\"` without an address", dialect.value.as_str());
             let fault = Fault::error(dialect.span.clone(), title);
@@ -140,7 +153,7 @@ impl Settings {
 }
 
 /// `services = { sts = { endpoint_url = "..." } }`, as AWS nests it.
-fn sts_url(table: &mut Cursor<'_>) -> Option<At<String>> {
+fn sts_url<'a>(table: &mut Cursor<'a>) -> Option<Node<'a>> {
     let mut services = table.table("services")?;
     let sts = services.table("sts");
     services.finish(|node| {
@@ -149,7 +162,7 @@ fn sts_url(table: &mut Cursor<'_>) -> Option<At<String>> {
         Some(Fault::error(node.key_span.clone(), title).help(help))
     });
     let mut sts = sts?;
-    let url = sts.string("endpoint_url");
+    let url = sts.take("endpoint_url");
     sts.finish(|_| None);
     url
 }
@@ -159,15 +172,13 @@ fn read_region(region: &At<String>, context: &Context<'_>) -> Option<At<Region>>
     if region.value.is_empty() {
         return None;
     }
-    match Region::parse(&region.value) {
-        Some(value) => Some(At { value, span: region.span.clone() }),
-        None => {
-            let title = format!("{} is no region", quoted(&region.value));
-            let fault = Fault::error(region.span.clone(), title);
-            context.findings.add(fault.help("a region looks like eu-west-1"));
-            None
-        }
+    if let Some(value) = Region::parse(&region.value) {
+        return Some(At { value, span: region.span.clone() });
     }
+    let title = format!("{} is no region", quoted(&region.value));
+    let fault = Fault::error(region.span.clone(), title);
+    context.findings.add(fault.help("a region looks like eu-west-1"));
+    None
 }
 
 fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>> {

@@ -1,5 +1,7 @@
 //! The configuration: every refusal as a person sees it, and the files that are shipped.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -65,7 +67,7 @@ fn every_refusal_names_place_and_remedy() {
         let (name, rest) = case.split_once('\n').unwrap();
         let (source, _) = rest.split_once("\n---\n").unwrap();
         let shown = outcome(directory.path(), source);
-        written.push_str(&format!("=== {name}\n{source}\n---\n{shown}\n\n"));
+        write!(written, "=== {name}\n{source}\n---\n{shown}\n\n").unwrap();
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&golden, &written).unwrap();
@@ -78,4 +80,199 @@ fn similar_lines(expected: &str, found: &str) {
         assert_eq!(expected, found, "line {} of faults.txt", number + 1);
     }
     assert_eq!(expected.lines().count(), found.lines().count(), "the length of faults.txt");
+}
+
+/// A setting of the shipped file that is commented out: a line that begins with `#` and no space.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    text: &'a str,
+    later: bool,
+}
+
+impl<'a> Setting<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let text = line.strip_prefix('#')?;
+        let begins = text.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+        begins.then(|| Self { text, later: text.ends_with("  # not yet") })
+    }
+
+    fn is_header(self) -> bool {
+        self.text.starts_with('[')
+    }
+}
+
+fn key_of(line: &str) -> Option<&str> {
+    let key = line.split_once('=')?.0.trim();
+    key.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(key)
+}
+
+/// The shipped file with the setting in line `wanted` uncommented: with its table, if that is commented out too,
+/// and in the place of another line for the same key.
+fn uncommented(lines: &[&str], wanted: usize) -> String {
+    let setting = Setting::of(lines[wanted]).unwrap();
+    let is_header =
+        |line: &&str| line.starts_with('[') || Setting::of(line).is_some_and(Setting::is_header);
+    let start = (0..=wanted).rev().find(|line| is_header(&lines[*line])).unwrap();
+    let end =
+        (wanted + 1..lines.len()).find(|line| is_header(&lines[*line])).unwrap_or(lines.len());
+    let whole = Setting::of(lines[start]);
+    let mut taken = vec![key_of(setting.text)];
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        let in_table = (start..end).contains(&number);
+        let shown = match Setting::of(line) {
+            Some(_) if number == wanted => setting.text,
+            Some(header) if number == start => header.text,
+            Some(other) if in_table && (!other.later || whole.is_some_and(|w| w.later)) => {
+                let key = key_of(other.text);
+                if whole.is_none() || taken.contains(&key) {
+                    continue;
+                }
+                taken.push(key);
+                other.text
+            }
+            None if in_table && key_of(line).is_some() && taken.contains(&key_of(line)) => continue,
+            Some(_) => continue,
+            None => line,
+        };
+        text.push_str(shown);
+        text.push('\n');
+    }
+    text
+}
+
+/// What the shipped files name, beside what the cases do.
+fn shipped_world(directory: &Path) -> Surroundings {
+    for tool in ["vault-key", "ci-token", "notify-send"] {
+        fs::copy(directory.join("bin/key-tool"), directory.join("bin").join(tool)).unwrap();
+    }
+    for (from, to) in [("base.json", "ceph-user.json"), ("base.json", "credentials/base")] {
+        fs::copy(directory.join(from), directory.join(to)).unwrap();
+    }
+    Surroundings { env_has_keys: true, ..surroundings(directory) }
+}
+
+fn load_text(directory: &Path, text: &str, world: &Surroundings) -> Result<config::Config, String> {
+    let path = directory.join("config.toml");
+    fs::write(&path, text).unwrap();
+    config::load(&path, world).map_err(|faults| faults.to_string())
+}
+
+const SHIPPED: &str = include_str!("../../config/config.toml");
+
+#[test]
+fn the_shipped_configuration_is_valid_as_it_stands() {
+    let directory = workshop();
+    let world = shipped_world(directory.path());
+    let config = load_text(directory.path(), SHIPPED, &world).unwrap();
+    assert_eq!(config.plans.len(), 1);
+    assert_eq!(config.warnings.to_string(), "");
+}
+
+#[test]
+fn every_setting_of_the_shipped_configuration_works_or_is_said_to_come_later() {
+    let directory = workshop();
+    let world = shipped_world(directory.path());
+    let lines: Vec<&str> = SHIPPED.lines().collect();
+    let mut tried = 0;
+    for (number, line) in lines.iter().enumerate() {
+        let Some(setting) = Setting::of(line) else { continue };
+        let outcome = load_text(directory.path(), &uncommented(&lines, number), &world);
+        let whole = lines[..=number].iter().rev().find_map(|line| {
+            if line.starts_with('[') {
+                Some(false)
+            } else {
+                Setting::of(line).filter(|s| s.is_header()).map(|s| s.later)
+            }
+        });
+        match outcome {
+            Ok(_) => assert!(!setting.later && whole != Some(true), "line {}: {line}", number + 1),
+            Err(faults) => {
+                let errors: Vec<&str> =
+                    faults.lines().filter(|line| line.starts_with("error")).collect();
+                assert!(setting.later || whole == Some(true), "line {}: {faults}", number + 1);
+                let honest = |error: &&str| error.contains("not supported by this version");
+                assert!(errors.iter().all(honest), "line {}: {faults}", number + 1);
+            }
+        }
+        tried += 1;
+    }
+    assert!(tried > 60, "only {tried} settings were found");
+}
+
+#[test]
+fn the_shipped_configuration_documents_every_key() {
+    let keys = [
+        "state_dir",
+        "control",
+        "aws_profiles",
+        "store",
+        "idle",
+        "mfa_warning",
+        "notify",
+        "audit",
+        "name",
+        "kind",
+        "address",
+        "socket",
+        "profiles",
+        "http_tokens",
+        "serial",
+        "code",
+        "session",
+        "access_key",
+        "mfa",
+        "source_profile",
+        "credential_source",
+        "credential_process",
+        "sso_session",
+        "role_arn",
+        "duration_seconds",
+        "role_session_name",
+        "external_id",
+        "source_identity",
+        "region",
+        "policy",
+        "policy_arns",
+        "tags",
+        "transitive_tags",
+        "eager",
+        "endpoint_url",
+        "services",
+        "ca_bundle",
+        "sts",
+        "use_fips_endpoint",
+        "use_dualstack_endpoint",
+        "web_identity_token",
+        "web_identity_token_file",
+        "user",
+        "group",
+        "unit",
+        "user_unit",
+        "endpoint",
+        "source",
+        "token",
+        "actions",
+    ];
+    for key in keys {
+        let documented = SHIPPED.lines().any(|line| {
+            key_of(line) == Some(key) || Setting::of(line).and_then(|s| key_of(s.text)) == Some(key)
+        });
+        assert!(documented, "{key}");
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let directory = workshop();
+    let world = shipped_world(directory.path());
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let mut count = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let config = load_text(directory.path(), &text, &world).unwrap();
+        assert!(!config.plans.is_empty());
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }

@@ -1,0 +1,219 @@
+//! The resolved configuration in words: what `check` prints. It shows references to keys, never keys, and says of an
+//! external id only that there is one.
+
+use std::fmt::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen};
+use crate::model::{
+    Base, Call, Caller, Channel, Hop, KeySource, Plan, ProfileName, RoleRequest, SessionDuration,
+    TokenSource, Validity,
+};
+use crate::policy::{self, Access, Action, Decision};
+
+/// Everything that was resolved: the daemon's paths, its endpoints, each profile's plan and who may have it.
+#[must_use]
+pub fn explain(config: &Config) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_all(&mut text, config);
+    text
+}
+
+/// What the user `user`, whose id is `uid`, may have, and by which way; or why not.
+#[must_use]
+pub fn explain_for(config: &Config, user: &str, uid: u32) -> String {
+    let access = Access::new(config.uid);
+    let caller = Caller { uid: Some(uid), pid: None, channel: Channel::Control };
+    let width = config.plans.iter().map(|plan| plan.profile.as_str().chars().count()).max();
+    let width = width.unwrap_or_default();
+    let mut text = format!("what {user} may have of a daemon that runs as {}\n", config.user);
+    for plan in &config.plans {
+        let answer = match access.decide(&caller, &plan.profile, Action::Use) {
+            Decision::Allow(_) => "yes, over the control socket or with a ticket".to_owned(),
+            Decision::Refuse(refusal) => match metadata_endpoints(config, plan).next() {
+                Some(name) => format!("yes, at the endpoint {name}, as any local process"),
+                None => format!("no: {refusal}"),
+            },
+        };
+        let _ = writeln!(text, "  {:width$}  {answer}", plan.profile.as_str());
+    }
+    text
+}
+
+fn metadata_endpoints<'a>(config: &'a Config, plan: &Plan) -> impl Iterator<Item = &'a str> {
+    config.endpoints.iter().filter_map(|endpoint| match &endpoint.kind {
+        EndpointKind::Imds { profiles, .. } if profiles.contains(&plan.profile) => {
+            Some(endpoint.name.as_str())
+        }
+        EndpointKind::Imds { .. } | EndpointKind::Container => None,
+    })
+}
+
+fn write_all(text: &mut String, config: &Config) -> fmt::Result {
+    let daemon = &config.daemon;
+    writeln!(text, "configuration   {}", config.path.display())?;
+    writeln!(text, "state           {}", daemon.state_dir.display())?;
+    writeln!(text, "control socket  {}", daemon.control.display())?;
+    writeln!(text, "unused leases   let go after {}", span(daemon.idle))?;
+    for endpoint in &config.endpoints {
+        writeln!(text, "\nendpoint {}", endpoint.name)?;
+        write_endpoint(text, endpoint)?;
+    }
+    for plan in &config.plans {
+        writeln!(text, "\nprofile {}", plan.profile)?;
+        write_plan(text, plan, config)?;
+    }
+    for (name, source) in &config.sources {
+        writeln!(text, "\nprofile {name}")?;
+        writeln!(text, "  {}", key(source))?;
+        writeln!(text, "  a source for other profiles, never handed out")?;
+    }
+    Ok(())
+}
+
+fn write_endpoint(text: &mut String, endpoint: &EndpointConfig) -> fmt::Result {
+    let place = match &endpoint.listen {
+        Listen::Address(address) => address.to_string(),
+        Listen::FreePort => "127.0.0.1, a free port that is chosen once".to_owned(),
+        Listen::Socket(name) => format!("the socket {name} of systemd's"),
+    };
+    match &endpoint.kind {
+        EndpointKind::Container => {
+            writeln!(text, "  container endpoint on {place}")?;
+            writeln!(text, "  serves the profile that the caller's ticket names")
+        }
+        EndpointKind::Imds { profiles, http_tokens } => {
+            let versions = match http_tokens {
+                HttpTokens::Optional => "IMDSv1 and IMDSv2",
+                HttpTokens::Required => "IMDSv2 only",
+            };
+            writeln!(text, "  metadata endpoint on {place}, {versions}")?;
+            let asks = match http_tokens {
+                HttpTokens::Optional => "any local process that asks",
+                HttpTokens::Required => "any local process that fetches a token",
+            };
+            writeln!(text, "  serves {asks}, whatever its user: {}", list(profiles))
+        }
+    }
+}
+
+fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
+    match &plan.base {
+        Base::Anonymous => {}
+        Base::Key(source) => writeln!(text, "  starts with {}", key(source))?,
+    }
+    for hop in plan.hops() {
+        write_hop(text, hop)?;
+    }
+    let client = &plan.client;
+    if let Some(region) = &client.region {
+        writeln!(text, "  clients use region {}", region.as_str())?;
+    }
+    if let Some(url) = &client.endpoint_url {
+        writeln!(text, "  clients use endpoint {url}")?;
+    }
+    if let Some(url) = &client.sts_endpoint_url {
+        writeln!(text, "  clients use endpoint {url} for STS")?;
+    }
+    if let Some(path) = &client.ca_bundle {
+        writeln!(text, "  clients trust {}", path.display())?;
+    }
+    let kept = if plan.eager {
+        "taken at start and kept".to_owned()
+    } else {
+        format!("taken when asked for, let go after {} without a request", span(config.daemon.idle))
+    };
+    writeln!(text, "  {kept}; renewed with {} left", span(lead(plan.last.call.request())))?;
+    writeln!(text, "  lent to {} (control socket, or a ticket)", people(&config.user))?;
+    for name in metadata_endpoints(config, plan) {
+        writeln!(text, "  lent to any local process at the endpoint {name}")?;
+    }
+    Ok(())
+}
+
+fn write_hop(text: &mut String, hop: &Hop) -> fmt::Result {
+    let request = hop.call.request();
+    writeln!(text, "  assumes {}", request.role_arn)?;
+    if let Call::AssumeRoleWithWebIdentity { token, .. } = &hop.call {
+        writeln!(text, "    with {}", token_words(token))?;
+    }
+    writeln!(text, "    asks {}, kind {}", hop.sts, hop.sts.dialect.as_str())?;
+    if hop.sts.url.is_some() {
+        writeln!(text, "    signs for region {}", hop.sts.region.as_str())?;
+    }
+    let length = match request.duration {
+        Some(duration) => format!("for {}", span(duration.get())),
+        None => "for as long as the STS gives by default (an hour on AWS)".to_owned(),
+    };
+    writeln!(text, "    as {}, {length}", request.session_name.as_str())?;
+    if let Some(policy) = &request.policy {
+        let length = policy.as_str().chars().count();
+        writeln!(text, "    with a session policy of {length} characters")?;
+    }
+    for arn in &request.policy_arns {
+        writeln!(text, "    with the policy {}", arn.as_str())?;
+    }
+    if request.external_id.is_some() {
+        writeln!(text, "    with an external id")?;
+    }
+    if let Some(identity) = &request.source_identity {
+        writeln!(text, "    with the source identity {}", identity.as_str())?;
+    }
+    for (name, _) in request.tags.iter() {
+        let transitive = request.tags.transitive().iter().any(|key| key == name);
+        writeln!(text, "    with the tag {name}{}", if transitive { ", transitive" } else { "" })?;
+    }
+    Ok(())
+}
+
+fn key(source: &KeySource) -> String {
+    match source {
+        KeySource::AwsProfile { name, credentials_file, config_file } => format!(
+            "the key of the profile {name} in {} or {}",
+            credentials_file.display(),
+            config_file.display()
+        ),
+        KeySource::Command(command) => format!("the key that {command} prints"),
+        KeySource::Environment => "the key in the daemon's environment".to_owned(),
+        KeySource::File(path) => format!("the key in {}", path.display()),
+        KeySource::SystemdCredential { name, .. } => {
+            format!("the key in systemd's credential {name}")
+        }
+    }
+}
+
+fn token_words(token: &TokenSource) -> String {
+    match token {
+        TokenSource::Command(command) => format!("the web identity token that {command} prints"),
+        TokenSource::File(path) => format!("the web identity token in {}", path.display()),
+    }
+}
+
+/// How much life is left when the session is renewed, jitter left aside.
+fn lead(request: &RoleRequest) -> Duration {
+    let life = request.duration.map_or(DEFAULT_LIFE, SessionDuration::get);
+    let issued = SystemTime::UNIX_EPOCH;
+    Validity::new(issued, issued + life).map_or(life, |validity| {
+        validity.expires().duration_since(policy::refresh_at(&validity, 0)).unwrap_or_default()
+    })
+}
+
+fn people(user: &str) -> String {
+    if user == "root" { "root".to_owned() } else { format!("{user} and root") }
+}
+
+fn list(profiles: &[ProfileName]) -> String {
+    let names: Vec<&str> = profiles.iter().map(ProfileName::as_str).collect();
+    names.join(", ")
+}
+
+/// In the words of the configuration, seconds left out where there are minutes.
+fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let whole = if seconds >= 60 { seconds - seconds % 60 } else { seconds };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+/// What an STS gives where nobody asks for more or less (contract E.1, E.4, E.5).
+const DEFAULT_LIFE: Duration = Duration::from_hours(1);
