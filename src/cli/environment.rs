@@ -23,6 +23,11 @@ impl Environment {
         self.value(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
+    /// All variables.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// The names that begin with `prefix`.
     pub(super) fn names_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.keys().filter_map(|name| name.to_str()).filter(move |name| name.starts_with(prefix))

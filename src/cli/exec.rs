@@ -8,11 +8,15 @@ mod child;
 mod scratch;
 mod ticket;
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
+
+use nix::errno::Errno;
+use zeroize::Zeroizing;
 
 use crate::cli::arguments::Exec;
 use crate::cli::client::Daemon;
@@ -31,16 +35,10 @@ pub(super) fn run(
     wish: &Exec,
     environment: &Environment,
 ) -> Result<ExitCode, Complaint> {
-    let (program, arguments) = wish.command.split_first().ok_or_else(|| {
-        Complaint::new(Exit::ExecFailed, "there is no command; write it after --")
-    })?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-
     let (ending, signals) = if wish.lending.keys {
-        run_with_keys(daemon, wish, environment, command)
+        run_with_keys(daemon, wish, environment)
     } else {
-        run_with_ticket(daemon, wish, environment, command)
+        run_with_ticket(daemon, wish, environment)
     }?;
     match ending {
         Ending::Exited(code) => Ok(ExitCode::from(code)),
@@ -53,7 +51,6 @@ fn run_with_keys(
     daemon: &Daemon,
     wish: &Exec,
     environment: &Environment,
-    mut command: Command,
 ) -> Result<(Ending, Signals), Complaint> {
     let profile = &wish.lending.profile;
     let client = daemon.client_view(profile).map_err(own)?;
@@ -62,9 +59,9 @@ fn run_with_keys(
     let signals = Signals::hold().map_err(|error| failed(&format!("signals: {error}")))?;
     let scratch = Scratch::new(environment).map_err(|error| unwritten(&error))?;
     let files = aws_files(wish, &scratch, &client, environment)?;
-    apply(&mut command, changes(&Lent::Keys(&keys), &client, files.as_ref(), environment));
+    let changes = changes(&Lent::Keys(&keys), &client, files.as_ref(), environment);
     drop((keys, answer));
-    let mut child = start(command, &signals)?;
+    let mut child = start(wish, environment, &changes, &signals)?;
     Ok((child.wait(&signals, || Duration::MAX), signals))
 }
 
@@ -72,7 +69,6 @@ fn run_with_ticket(
     daemon: &Daemon,
     wish: &Exec,
     environment: &Environment,
-    mut command: Command,
 ) -> Result<(Ending, Signals), Complaint> {
     let profile = &wish.lending.profile;
     // Asked for here, the credentials are there for the child's first request, which no SDK lets wait for an STS;
@@ -90,9 +86,9 @@ fn run_with_ticket(
         TicketFile::write(scratch.file("token"), &ticket).map_err(|error| unwritten(&error))?;
     let files = aws_files(wish, &scratch, &ticket.client, environment)?;
     let lent = Lent::Ticket { url: &ticket.url, file: Some(file.path()), value: value.as_ref() };
-    apply(&mut command, changes(&lent, &ticket.client, files.as_ref(), environment));
+    let changes = changes(&lent, &ticket.client, files.as_ref(), environment);
     drop((ticket, value));
-    let mut child = start(command, &signals)?;
+    let mut child = start(wish, environment, &changes, &signals)?;
     let ending = child.wait(&signals, || file.keep_fresh(|| daemon.ticket(profile, FILE_TTL)));
     Ok((ending, signals))
 }
@@ -120,25 +116,46 @@ fn aws_files(
     }))
 }
 
-fn apply(command: &mut Command, changes: Vec<Change>) {
-    for change in changes {
-        match change {
-            Change::Unset(name) => command.env_remove(name),
-            Change::Set(name, value) => command.env(name, OsStr::from_bytes(&value)),
-        };
-    }
-}
-
-fn start(command: Command, signals: &Signals) -> Result<Child, Complaint> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    Child::start(command, signals).map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
+fn start(
+    wish: &Exec,
+    environment: &Environment,
+    changes: &[Change],
+    signals: &Signals,
+) -> Result<Child, Complaint> {
+    let arguments = wish.command.iter().map(|argument| CString::new(argument.as_bytes()));
+    let arguments = arguments.collect::<Result<Vec<_>, _>>();
+    let variables = changed(environment, changes).into_iter().map(CString::new);
+    let variables = variables.collect::<Result<Vec<_>, _>>();
+    let (Ok(arguments), Ok(variables)) = (arguments, variables) else {
+        return Err(failed("an argument or a variable holds a zero byte; leave it out"));
+    };
+    Child::start(&arguments, &variables, signals).map_err(|error| {
+        let program = wish.command.first().map(|program| program.to_string_lossy());
+        let program = program.unwrap_or_default();
+        if error == Errno::ENOENT {
             let message = format!("{program} is not found; check its spelling and PATH");
             Complaint::new(Exit::NotFound, message)
         } else {
-            Complaint::new(Exit::NotExecutable, format!("{program} cannot be run: {error}"))
+            let message = format!("{program} cannot be run: {}", error.desc());
+            Complaint::new(Exit::NotExecutable, message)
         }
     })
+}
+
+/// The environment after `changes`, as `NAME=VALUE`.
+fn changed(environment: &Environment, changes: &[Change]) -> Vec<Vec<u8>> {
+    let mut variables: BTreeMap<&OsStr, Zeroizing<Vec<u8>>> = environment
+        .variables()
+        .map(|(name, value)| (name, Zeroizing::new(value.as_bytes().to_vec())))
+        .collect();
+    for change in changes {
+        match change {
+            Change::Unset(name) => variables.remove(OsStr::new(name)),
+            Change::Set(name, value) => variables.insert(OsStr::new(*name), value.clone()),
+        };
+    }
+    let variables = variables.into_iter();
+    variables.map(|(name, value)| [name.as_bytes(), b"=", &value].concat()).collect()
 }
 
 fn own(fault: impl Into<Complaint>) -> Complaint {

@@ -170,7 +170,7 @@ fn keys_in_botos_old_file_do_not_win() {
     let daemon = FakeDaemon::lending(BARE, HOUR);
     let runtime = tempfile::tempdir().unwrap();
     let boto = runtime.path().join("boto");
-    let mut shown = |content: &str| {
+    let shown = |content: &str| {
         fs::write(&boto, content).unwrap();
         let mut command =
             exec(&daemon, runtime.path(), &["reader", "--", "printenv", "BOTO_CONFIG"]);
@@ -193,11 +193,18 @@ fn an_exit_code_passes_through() {
 fn a_signal_that_ends_the_child_ends_exec() {
     let daemon = FakeDaemon::lending(BARE, HOUR);
     let runtime = tempfile::tempdir().unwrap();
-    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGINT, Signal::SIGSEGV] {
-        let script = format!("kill -s {} $$", signal.as_str().trim_start_matches("SIG"));
+    // The last one Rust catches itself, to tell a stack overflow; it becomes the code that shells give.
+    let signals = [
+        ("INT", Some(2), None),
+        ("KILL", Some(9), None),
+        ("TERM", Some(15), None),
+        ("SEGV", None, Some(139)),
+    ];
+    for (name, signal, code) in signals {
+        let script = format!("kill -s {name} $$");
         let mut command = exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", &script]);
-        let output = command.output().unwrap();
-        assert_eq!(output.status.signal(), Some(signal as i32));
+        let status = command.output().unwrap().status;
+        assert_eq!((status.signal(), status.code()), (signal, code), "{name}");
         assert_eq!(entries(runtime.path()), Vec::<String>::new());
     }
 }
@@ -250,11 +257,12 @@ fn an_interrupt_from_the_terminal_is_delivered_once() {
 
 #[test]
 fn the_child_starts_with_the_signals_that_exec_was_given() {
-    let output = shell("grep SigBlk /proc/self/status");
-    assert_eq!(output.stdout, b"SigBlk:\t0000000000000000\n");
-
     let daemon = FakeDaemon::lending(BARE, HOUR);
     let runtime = tempfile::tempdir().unwrap();
+    let blocked = ["reader", "--", "grep", "SigBlk", "/proc/self/status"];
+    let blocked = succeed(&mut exec(&daemon, runtime.path(), &blocked));
+    assert_eq!(blocked, "SigBlk:\t0000000000000000\n");
+
     let inner =
         exec(&daemon, runtime.path(), &["reader", "--", "grep", "SigIgn", "/proc/self/status"]);
     let mut command = Command::new("sh");
@@ -263,7 +271,10 @@ fn the_child_starts_with_the_signals_that_exec_was_given() {
         .arg(inner.get_program())
         .args(inner.get_args());
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    assert_eq!(succeed(&mut command), "SigIgn:\t0000000000000001\n");
+    let ignored = succeed(&mut command);
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    // HUP as inherited, PIPE not; above 31 are signals that the C library keeps for itself.
+    assert_eq!(ignored & 0x7fff_ffff, 1);
 }
 
 #[test]
@@ -273,7 +284,7 @@ fn what_cannot_be_run_is_told_as_env_tells_it() {
     let plain = runtime.path().join("plain");
     fs::write(&plain, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut fails = |program: &str, code| {
+    let fails = |program: &str, code| {
         let output = exec(&daemon, runtime.path(), &["reader", "--", program]).output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         let said = String::from_utf8(output.stderr).unwrap();

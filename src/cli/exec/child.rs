@@ -1,23 +1,26 @@
 //! The child of `exec`, and the signals that pass through to it.
 //!
 //! Signals are blocked and read from a descriptor. No handler is installed, so what the parent ignores (`nohup`) the
-//! child ignores too; the standard library starts a child with no signal blocked.
+//! child ignores too; and the child gets the mask that was there before. The standard library would hand down
+//! ours, which is why the child is spawned without it.
 
-use std::io;
+use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{SI_KERNEL, signalfd_siginfo};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// Signals held back from `exec` itself, to be read one by one.
 pub(super) struct Signals {
+    before: SigSet,
     held: SigSet,
     queue: SignalFd,
 }
@@ -26,9 +29,9 @@ impl Signals {
     /// From here on, signals wait to be read.
     pub(super) fn hold() -> nix::Result<Self> {
         let held: SigSet = PASSED_ON.iter().copied().chain([Signal::SIGCHLD]).collect();
-        held.thread_block()?;
+        let before = held.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let queue = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { held, queue })
+        Ok(Self { before, held, queue })
     }
 
     /// Ends this process by the signal that ended the child, so that a shell sees what it would have seen; where the
@@ -56,12 +59,26 @@ pub(super) enum Ending {
 pub(super) struct Child(Pid);
 
 impl Child {
-    /// Starts the command; the signals are held before, so that none is lost.
-    pub(super) fn start(mut command: Command, _signals: &Signals) -> io::Result<Self> {
-        // Waited for by its id, with the states that the standard library does not tell.
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(Self(Pid::from_raw(pid)))
+    /// Starts `arguments`, the first of which is looked for in `PATH`; the signals are held before, so that none is
+    /// lost.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is no such program, another number where it cannot be run.
+    pub(super) fn start(
+        arguments: &[CString],
+        environment: &[CString],
+        signals: &Signals,
+    ) -> nix::Result<Self> {
+        let program: &CStr = arguments.first().ok_or(Errno::ENOENT)?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        let flags =
+            PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+        attributes.set_flags(flags)?;
+        attributes.set_sigmask(&signals.before)?;
+        // A Rust program ignores it from the start; few others expect that.
+        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        let files = PosixSpawnFileActions::init()?;
+        posix_spawnp(program, &files, &attributes, arguments, environment).map(Self)
     }
 
     /// Waits for the end, passing signals on; calls `meanwhile` after each signal and whenever the pause that it
