@@ -3,15 +3,19 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use credbroker::model::timestamp;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::fake_daemon::{FakeDaemon, assert_tells_no_secret, credbroker, entries, refusal};
+use crate::fake_daemon::{
+    FakeDaemon, assert_tells_no_secret, credbroker, credentials, entries, now, refusal,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -253,6 +257,51 @@ fn an_interrupt_from_the_terminal_is_delivered_once() {
     nix::unistd::write(&terminal.master, b"\x03").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "interrupts 1");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_child_that_stops_stops_exec_and_is_woken_with_it() {
+    let daemon = FakeDaemon::lending(BARE, HOUR);
+    let runtime = tempfile::tempdir().unwrap();
+    let script = "kill -s TSTP $$; echo resumed";
+    let mut command = exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", script]);
+    // A group of its own, with a parent outside: a job, as a shell makes one.
+    let child = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+    assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGTSTP));
+    kill(pid, Signal::SIGCONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"resumed\n".to_vec()));
+}
+
+#[test]
+fn a_ticket_that_cannot_be_renewed_is_complained_of_once() {
+    let mut lending = 0;
+    let expires = timestamp(now() + Duration::from_secs(4));
+    let daemon = FakeDaemon::new(move |request| {
+        lending += 1;
+        match lending {
+            1 => (200, credentials(HOUR)),
+            2 => {
+                assert!(request.starts_with("POST"), "{request}");
+                let url = "http://127.0.0.1:1/";
+                (
+                    200,
+                    format!(
+                        r#"{{"ticket":"topTicket","expires":"{expires}","url":"{url}",{BARE}}}"#
+                    ),
+                )
+            }
+            _ => (503, refusal("not_now", "the daemon is leaving; start it again")),
+        }
+    });
+    let runtime = tempfile::tempdir().unwrap();
+    let script = "sleep 4; cat $AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    let output =
+        exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", script]).output().unwrap();
+    assert_eq!(output.stderr, b"credbroker: the daemon is leaving; start it again\n");
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"topTicket".to_vec()));
 }
 
 #[test]

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_any_place_is_told_apart_from_a_full_queue() {
+    fn a_place_where_nobody_listens_is_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("control.sock");
         assert!(
