@@ -326,9 +326,9 @@ impl Response {
     pub(crate) fn is_golden(&self, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(name);
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        let (head, body) = golden.split_once("\n\n").unwrap_or((&golden, ""));
+        let golden = golden.strip_suffix('\n').unwrap_or(&golden);
+        let (head, body) = golden.split_once("\n\n").unwrap_or((golden, ""));
         let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
-        let body = body.strip_suffix('\n').unwrap_or(body);
         assert_eq!(
             (self.head.as_str(), self.body.as_str()),
             (head.as_str(), body),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credbroker::endpoint::Imds;
-use credbroker::model::{Channel, FailureKind, Region};
+use credbroker::model::{Channel, FailureKind, Region, parse_timestamp};
 use credbroker::seal::Key;
 use tokio::time::advance;
 
@@ -20,6 +20,13 @@ async fn request(imds: &Arc<Imds>, line: &str, headers: &str) -> Response {
 
 async fn put(imds: &Arc<Imds>, headers: &str) -> Response {
     request(imds, "PUT /latest/api/token", headers).await
+}
+
+/// The lines of the head; their order means nothing, and the library puts a length of zero last.
+fn sorted(response: &Response) -> Vec<&str> {
+    let mut lines: Vec<&str> = response.head.lines().collect();
+    lines.sort_unstable();
+    lines
 }
 
 async fn token(imds: &Arc<Imds>) -> String {
@@ -318,7 +325,7 @@ async fn head_is_get_without_the_body() {
     for path in [format!("{SC}/"), format!("{SC}/reader"), "/nowhere".to_owned()] {
         let full = request(&imds, &format!("GET {path}"), &headers).await;
         let head = request(&imds, &format!("HEAD {path}"), &headers).await;
-        assert_eq!(head.head, full.head, "{path}");
+        assert_eq!(sorted(&head), sorted(&full), "{path}");
     }
 }
 
@@ -463,16 +470,21 @@ async fn an_outage_is_survived_to_the_last_minute() {
         for _ in 0..10_000 {
             world.sts.then(Step::Fail(kind, "Unreachable", "no answer"));
         }
-        for _ in 0..59 {
-            advance(Duration::from_secs(60)).await;
+        let expires = parse_timestamp("2026-01-02T04:04:05Z").unwrap();
+        let mut outage = 0;
+        while outage < 10 {
+            advance(Duration::from_secs(20)).await;
+            let left = expires.duration_since(world.now()).unwrap_or_default();
             let response = get(&imds, &format!("{SC}/reader")).await;
-            assert_eq!(response.status(), 200);
-            assert!(response.body.contains("\"Expiration\":\"2026-01-02T04:04:05Z\""));
+            if left >= Duration::from_secs(60) {
+                assert_eq!(response.status(), 200, "{left:?} left");
+                assert!(response.body.contains("\"Expiration\":\"2026-01-02T04:04:05Z\""));
+            } else {
+                outage += 1;
+                assert_eq!((response.status(), response.body.as_str()), (503, ""), "{left:?} left");
+                assert!(response.header("retry-after").is_some());
+            }
         }
-        advance(Duration::from_secs(1)).await;
-        let response = get(&imds, &format!("{SC}/reader")).await;
-        assert_eq!((response.status(), response.body.as_str()), (503, ""));
-        assert!(response.header("retry-after").is_some());
     }
 }
 

@@ -64,7 +64,7 @@ async fn a_head_that_trickles_is_cut_off() {
         tokio::task::yield_now().await;
         seconds += 1;
     }
-    assert_eq!(seconds, 10);
+    assert!((10..=11).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test(start_paused = true)]
