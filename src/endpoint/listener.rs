@@ -216,11 +216,15 @@ enum BindProblem {
 
 impl BindProblem {
     fn of(error: io::Error, address: IpAddr) -> Self {
-        match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse,
-            io::ErrorKind::AddrNotAvailable if !address.is_loopback() => Self::Absent,
-            io::ErrorKind::PermissionDenied => Self::Privileged,
-            _ => Self::Io(error),
+        let kind = error.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            Self::InUse
+        } else if kind == io::ErrorKind::AddrNotAvailable && !address.is_loopback() {
+            Self::Absent
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::Privileged
+        } else {
+            Self::Io(error)
         }
     }
 }
@@ -295,16 +299,21 @@ fn prepare(path: &Path, reach: Reach) -> Result<SocketFile, BindProblem> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
         Ok(found) if !found.file_type().is_socket() => return Err(BindProblem::NoSocket),
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path)?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Err(BindProblem::InUse),
-        },
+        Ok(_) => remove_if_dead(path)?,
     }
     Ok(SocketFile { path: path.to_owned(), _lock: lock })
+}
+
+/// Removes the socket at `path` unless somebody answers there.
+fn remove_if_dead(path: &Path) -> Result<(), BindProblem> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(BindProblem::InUse),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(BindProblem::Io)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn lock(path: &Path) -> Result<File, BindProblem> {

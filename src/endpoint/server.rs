@@ -4,7 +4,6 @@
 //! reads, or idleness. Every connection is a task of the [`serve`] that accepted it, and ends with it.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,11 +128,9 @@ impl Shutdown {
     }
 
     /// Waits until the word is given.
-    pub fn begun(&mut self) -> impl Future<Output = ()> + Send {
-        async {
-            // An error says that nobody is left to give it.
-            let _ = self.0.wait_for(|stop| *stop).await;
-        }
+    pub async fn begun(&mut self) {
+        // An error says that nobody is left to give it.
+        let _ = self.0.wait_for(|stop| *stop).await;
     }
 }
 
