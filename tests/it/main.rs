@@ -1,11 +1,4 @@
 //! The integration tests: one binary, a module a theme.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in what it calls too"
-)]
 
 mod cli_env;
 mod cli_exec;
@@ -14,6 +7,7 @@ mod cli_reports;
 mod cli_whoami;
 mod config;
 mod fake_daemon;
+mod layers;
 mod sandbox;
 mod wire;
 mod wire_container;
