@@ -1,0 +1,264 @@
+"""A stage for the client tests: an emulator, daemons and clients on free loopback ports in a throw-away directory.
+
+Used as
+
+    with Stage("exec") as stage:
+        with stage.case("the child's status comes through"):
+            assert ...
+    stage.exit()
+
+Each case prints one line: "ok NAME", "FAILED NAME: why" or "not run NAME: why". What daemons and clients say is kept
+in the directory of CREDBROKER_TEST_OUT; every secret a test meets goes to the file of CREDBROKER_TEST_SECRETS, and
+leaks.py looks for the latter in the former.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "credbroker"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
+BIN = os.environ.get("CREDBROKER_TEST_BIN") or str(TARGET / "debug" / "credbroker")
+VENV = pathlib.Path(os.environ.get("CREDBROKER_TEST_VENV") or CACHE / "venv") / "bin"
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class NotHere(Exception):
+    """This machine cannot run the case."""
+
+
+class Stage:
+    """Everything that one script starts and writes; leaving it ends and removes all of that."""
+
+    def __init__(self, name):
+        self.name = name
+        self.failed = 0
+        self._children = []
+        self._kept = 0
+
+    def __enter__(self):
+        os.umask(0o077)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-stage."))
+        self.home = self.dir / "home"
+        self.home.mkdir()
+        out = os.environ.get("CREDBROKER_TEST_OUT")
+        self.out = pathlib.Path(out) / self.name if out else self.dir / "out"
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._secrets = pathlib.Path(os.environ.get("CREDBROKER_TEST_SECRETS") or self.dir / "secrets")
+        return self
+
+    def __exit__(self, *_):
+        for child in reversed(self._children):
+            end(child)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def exit(self):
+        sys.exit(1 if self.failed else 0)
+
+    @contextlib.contextmanager
+    def case(self, name):
+        """A test: passes if its body ends."""
+        try:
+            yield
+        except NotHere as why:
+            print(f"not run {name}: {why}", flush=True)
+        except Exception as error:
+            self.failed += 1
+            why = " ".join(str(error).split()) or type(error).__name__
+            print(f"FAILED {name}: {why}", flush=True)
+            traceback.print_exc(limit=-3)
+        else:
+            print(f"ok {name}", flush=True)
+
+    def secret(self, *values):
+        """Notes what must be seen nowhere."""
+        with open(self._secrets, "a") as file:
+            file.writelines(f"{value}\n" for value in values if value)
+
+    def write(self, name, text, mode=0o600):
+        """A file in the stage's directory; anything but text is written as JSON."""
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        path.chmod(mode)
+        return path
+
+    def env(self, **more):
+        """A clean environment: nothing of the machine's own AWS set-up is in it."""
+        return {"HOME": str(self.home), "LANG": "C.UTF-8", "PATH": PATH, **{k: str(v) for k, v in more.items()}}
+
+    def spawn(self, name, argv, env=None, **options):
+        """Starts what runs until it is ended; its output is kept."""
+        log = self.out / f"{name}.log"
+        with open(log, "ab") as sink:
+            options = {"stdout": sink, "stderr": subprocess.STDOUT, **options}
+            child = subprocess.Popen(
+                [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, cwd=self.dir,
+                preexec_fn=die_with_parent, **options)
+        child.log = log
+        self._children.append(child)
+        return child
+
+    def run(self, *argv, env=None, secret_stdout=False, timeout=60, **options):
+        """Runs a client to its end and keeps what it said; its stdout not, where secrets belong there."""
+        done = subprocess.run(
+            [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=timeout, cwd=self.dir, preexec_fn=die_with_parent, **options)
+        self._kept += 1
+        said = "(secret by design)\n" if secret_stdout and done.returncode == 0 else done.stdout
+        (self.out / f"run-{self._kept:03}.log").write_text(
+            f"{argv}\nstatus {done.returncode}\n-- stdout\n{said}\n-- stderr\n{done.stderr}")
+        return done
+
+    def moto(self):
+        return Moto(self)
+
+    def daemon(self, config, name="daemon", env=None):
+        return Daemon(self, config, name, env)
+
+
+class Moto:
+    """moto in auth mode: signatures, tokens and policies are checked, by somebody who is not us.
+
+    There is a user who may assume one role, the role, which may use S3, a role that the user may not assume, a
+    bucket, and a second user with keys that clients find where they must not look.
+    """
+
+    def __init__(self, stage):
+        import boto3
+
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.bucket = "bench"
+        stage.spawn("moto", [VENV / "moto_server", "-H", "127.0.0.1", "-p", port],
+                    stage.env(INITIAL_NO_AUTH_ACTION_COUNT=1_000_000))
+        wait_for(lambda: listening(port), "moto")
+        who = dict(endpoint_url=self.url, region_name=REGION, aws_access_key_id="setup", aws_secret_access_key="setup")
+        iam, s3 = boto3.client("iam", **who), boto3.client("s3", **who)
+        trust = policy("sts:AssumeRole", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+        self.role = iam.create_role(RoleName="S3Access", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        self.closed_role = iam.create_role(RoleName="Closed", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        iam.put_role_policy(RoleName="S3Access", PolicyName="p",
+                            PolicyDocument=policy("s3:*", "sts:GetCallerIdentity", Resource="*"))
+        self.user = self._user(stage, iam, "broker", policy("sts:AssumeRole", Resource=self.role))
+        self.planted = self._user(stage, iam, "planted", policy("s3:*", "sts:*", Resource="*"))
+        s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        urllib.request.urlopen(urllib.request.Request(
+            self.url + "/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}), timeout=10).close()
+
+    def _user(self, stage, iam, name, document):
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        stage.secret(key["SecretAccessKey"])
+        return {"Version": 1, "AccessKeyId": key["AccessKeyId"], "SecretAccessKey": key["SecretAccessKey"]}
+
+
+class Daemon:
+    """A running `credbroker serve`, ready."""
+
+    def __init__(self, stage, config, name, env):
+        self.stage = stage
+        self.dir = stage.dir / name
+        self.control = self.dir / "control.sock"
+        self.config = stage.write(f"{name}/config.toml", config)
+        self.process = stage.spawn(name, [BIN, "serve", "--config", self.config], env)
+        wait_for(self._answers, f"{name} (see {self.process.log.name})", self.process)
+
+    def _answers(self):
+        return self.control.exists() and self.run("list").returncode == 0
+
+    def env(self, **more):
+        return self.stage.env(CREDBROKER_CONTROL=self.control, **more)
+
+    def run(self, *argv, env=None, **options):
+        """A command of credbroker's that asks this daemon."""
+        return self.stage.run(BIN, *argv, env=env or self.env(), **options)
+
+    def status(self, profile):
+        return json.loads(self.run("status", profile, "--json").stdout)
+
+    def stop(self):
+        end(self.process)
+
+
+def config(base, profiles, imds=None, container=None):
+    """A daemon's configuration: base keys in the file `base`, and profiles as tables of (name, keys)."""
+    lines = ["[daemon]", 'state_dir = "state"', 'control = "control.sock"', ""]
+    lines += ["[[endpoint]]", 'name = "local"', 'kind = "container"',
+              f'address = "127.0.0.1:{container or free_port()}"', ""]
+    if imds:
+        first = next(iter(profiles))
+        lines += ["[[endpoint]]", 'name = "metadata"', 'kind = "imds"', f'address = "{imds}"',
+                  f'profiles = ["{first}"]', ""]
+    lines += ["[profile.base]", f'access_key = {{ file = "{base}" }}', ""]
+    for name, keys in profiles.items():
+        lines += [f"[profile.{name}]", 'source_profile = "base"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()] + [""]
+    return "\n".join(lines)
+
+
+def policy(*actions, **more):
+    statement = {"Effect": "Allow", "Action": list(actions), **more}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listening(port, host="127.0.0.1"):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
+
+
+def wait_for(ready, what, process=None, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{what} ended with {process.returncode}: {tail(process.log)}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+
+
+def tail(log, lines=3):
+    return " | ".join(pathlib.Path(log).read_text(errors="replace").splitlines()[-lines:])
+
+
+def end(child):
+    """Ends a process that was started here."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(10)
+
+
+def die_with_parent():
+    """Runs in a child before its program: nothing outlives a test that is killed."""
+    PR_SET_PDEATHSIG = 1
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
