@@ -135,8 +135,8 @@ class Stage:
 class Moto:
     """moto in auth mode: signatures, tokens and policies are checked, by somebody who is not us.
 
-    There is a user who may assume one role, the role, which may use S3, a role that the user may not assume, a
-    bucket, and a second user with keys that clients find where they must not look.
+    There is a user who may assume a role, the role, which may use S3, a bucket, a user with keys that clients find
+    where they must not look, and one who may assume nothing.
     """
 
     def __init__(self, stage):
@@ -150,13 +150,14 @@ class Moto:
         wait_for(lambda: listening(port), "moto")
         who = dict(endpoint_url=self.url, region_name=REGION, aws_access_key_id="setup", aws_secret_access_key="setup")
         iam, s3 = boto3.client("iam", **who), boto3.client("s3", **who)
-        trust = policy("sts:AssumeRole", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+        # moto compares the principal as a whole: the account's root would let nobody in.
+        trust = policy("sts:AssumeRole", Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/broker"]})
         self.role = iam.create_role(RoleName="S3Access", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        self.closed_role = iam.create_role(RoleName="Closed", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         iam.put_role_policy(RoleName="S3Access", PolicyName="p",
                             PolicyDocument=policy("s3:*", "sts:GetCallerIdentity", Resource="*"))
         self.user = self._user(stage, iam, "broker", policy("sts:AssumeRole", Resource=self.role))
         self.planted = self._user(stage, iam, "planted", policy("s3:*", "sts:*", Resource="*"))
+        self.stranger = self._user(stage, iam, "stranger", policy("s3:ListBucket", Resource="*"))
         s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         urllib.request.urlopen(urllib.request.Request(
             self.url + "/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}), timeout=10).close()
