@@ -1,0 +1,213 @@
+"""The shipped units in a real systemd: a machine's service and sockets, and a person's. Runs inside systemd.sh."""
+
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+
+from stage import BIN, REGION, Stage, config, free_port
+
+ETC = pathlib.Path("/etc/credbroker")
+CONTROL = pathlib.Path("/run/credbroker/control.sock")
+SERVICE = "credbroker.service"
+
+
+def main():
+    with Stage("systemd") as stage:
+        try:
+            units(stage)
+            moto = stage.moto()
+            machine(stage, moto)
+            sockets(stage, moto)
+            person(stage, moto)
+        finally:
+            journal = stage.run("journalctl", "--no-pager", "--boot", "--output", "short-monotonic")
+            (stage.out / "journal.log").write_text(journal.stdout)
+    stage.exit()
+
+
+def units(stage):
+    with stage.case("systemd finds nothing wrong with the units"):
+        system = sorted(pathlib.Path("/usr/lib/systemd/system").glob("credbroker*"))
+        user = sorted(pathlib.Path("/usr/lib/systemd/user").glob("credbroker*"))
+        assert len(system) >= 3 and len(user) >= 2
+        for scope, files in (("--system", system), ("--user", user)):
+            done = stage.run("systemd-analyze", "verify", "--man=no", scope, *files)
+            ours = [line for line in done.stderr.splitlines() if "credbroker" in line]
+            assert done.returncode == 0 and not ours, f"{done.returncode}: {done.stderr}"
+    with stage.case("sysusers makes the daemon's own user"):
+        stage.run("systemd-sysusers", "/usr/lib/sysusers.d/credbroker.conf")
+        user = pwd.getpwnam("credbroker")
+        assert 0 < user.pw_uid < 1000 and user.pw_shell.endswith("nologin"), user
+
+
+def machine(stage, moto):
+    configure(moto)
+    with stage.case("a wrong configuration fails for good, with 78"):
+        (ETC / "config.toml").write_text("[profile.x]\nrole_arn = 3\n")
+        systemctl(stage, "start", SERVICE, code=1)
+        time.sleep(2.5)
+        shown = show(stage, "ActiveState", "ExecMainStatus", "NRestarts")
+        assert shown == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}, shown
+        systemctl(stage, "reset-failed", SERVICE)
+    configure(moto)
+    with stage.case("it says that it is ready"):
+        systemctl(stage, "start", SERVICE)
+        assert show(stage, "ActiveState", "SubState") == {"ActiveState": "active", "SubState": "running"}
+    with stage.case("it runs as its own user, with nothing to spare"):
+        process = pathlib.Path("/proc", show(stage, "MainPID")["MainPID"])
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+        assert status["Uid"].split()[0] == str(pwd.getpwnam("credbroker").pw_uid), status["Uid"]
+        assert int(status["CapBnd"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+        core = next(line for line in (process / "limits").read_text().splitlines() if "core file" in line)
+        assert core.split()[4:6] == ["0", "0"], core
+        assert (process / "ns/user").readlink() == pathlib.Path("/proc/self/ns/user").readlink()
+    with stage.case("root gets credentials over the control socket"):
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+    with stage.case("another user does not"):
+        done = stage.run("runuser", "-u", "nobody", "--", BIN, "process", "reader")
+        assert done.returncode == 77 and not done.stdout, f"{done.returncode}: {done.stderr}"
+    with stage.case("a reload takes the new configuration in, in the same process"):
+        before = show(stage, "MainPID")
+        configure(moto, "reader", "second")
+        systemctl(stage, "reload", SERVICE)
+        until(lambda: "second" in stage.run(BIN, "list").stdout, "the new profile")
+        assert show(stage, "MainPID", "ActiveState") == {**before, "ActiveState": "active"}
+    with stage.case("a reload of a wrong configuration changes nothing"):
+        (ETC / "config.toml").write_text("[profile.x]\nrole_arn = 3\n")
+        stage.run("systemctl", "reload", SERVICE)
+        time.sleep(1)
+        assert show(stage, "MainPID", "ActiveState") == {**before, "ActiveState": "active"}
+        assert "second" in stage.run(BIN, "list").stdout
+    with stage.case("it stops at once, and well"):
+        began = time.monotonic()
+        systemctl(stage, "stop", SERVICE)
+        took = time.monotonic() - began
+        shown = show(stage, "ActiveState", "Result")
+        assert shown == {"ActiveState": "inactive", "Result": "success"} and took < 5, f"{shown} after {took:.1f} s"
+        done = stage.run(BIN, "process", "reader")
+        assert done.returncode == 69 and not done.stdout, f"{done.returncode}: {done.stderr}"
+    with stage.case("keys come as a systemd credential"):
+        configure(moto, access_key='{ credential = "base" }')
+        (ETC / "base.json").chmod(0o600)
+        shutil.chown(ETC / "base.json", "root", "root")
+        drop_in = pathlib.Path("/etc/systemd/system/credbroker.service.d/credential.conf")
+        drop_in.parent.mkdir()
+        drop_in.write_text(f"[Service]\nLoadCredential=base:{ETC}/base.json\n")
+        systemctl(stage, "daemon-reload")
+        systemctl(stage, "start", SERVICE)
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+        systemctl(stage, "stop", SERVICE)
+        drop_in.unlink()
+        systemctl(stage, "daemon-reload")
+
+
+def sockets(stage, moto):
+    configure(moto, container='socket = "local"')
+    with stage.case("the first connection starts it"):
+        systemctl(stage, "start", "credbroker.socket", "credbroker-local.socket")
+        assert show(stage, "ActiveState") == {"ActiveState": "inactive"}
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+        assert show(stage, "ActiveState") == {"ActiveState": "active"}
+    with stage.case("the container endpoint is the socket that systemd holds"):
+        done = stage.run(BIN, "exec", "reader", "--", "sh", "-c", "echo $AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        assert done.stdout.strip() == "http://127.0.0.1:9911/v1/credentials", f"{done.stdout}{done.stderr}"
+    with stage.case("the sockets outlive it"):
+        systemctl(stage, "stop", SERVICE)
+        assert CONTROL.is_socket()
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+        systemctl(stage, "stop", "credbroker.socket", "credbroker-local.socket", SERVICE)
+        assert not CONTROL.exists()
+
+
+def person(stage, moto):
+    """A laptop: nothing but the person's own files, and the first connection starts the daemon."""
+    subprocess.run(["useradd", "--create-home", "ada"], check=True, capture_output=True)
+    ada = pwd.getpwnam("ada")
+    home = pathlib.Path(ada.pw_dir, ".config/credbroker")
+    home.mkdir(parents=True)
+    place = home / "base.json"
+    place.write_text(json.dumps(moto.user))
+    keys = {"reader": {"role_arn": moto.role, "endpoint_url": moto.url, "region": REGION}}
+    # Where its sockets and its state are is left to the daemon.
+    text = config("base.json", keys, container=free_port()).split("\n\n", 1)[1]
+    (home / "config.toml").write_text(text)
+    for path in (home.parent, home, *home.iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.chown(path, ada.pw_uid, ada.pw_gid)
+    runtime = f"/run/user/{ada.pw_uid}"
+
+    def as_ada(*argv, **options):
+        env = ["env", f"XDG_RUNTIME_DIR={runtime}", f"DBUS_SESSION_BUS_ADDRESS=unix:path={runtime}/bus"]
+        env += [f"HOME={ada.pw_dir}"]
+        return stage.run("runuser", "-u", "ada", "--", *env, *argv, **options)
+
+    with stage.case("a person's socket starts the person's daemon"):
+        systemctl(stage, "start", f"user@{ada.pw_uid}.service")
+        done = as_ada("systemctl", "--user", "enable", "--now", "credbroker.socket")
+        assert done.returncode == 0, done.stderr
+        assert as_ada("systemctl", "--user", "is-active", SERVICE).stdout.strip() == "inactive"
+        lent(stage, as_ada(BIN, "process", "reader", secret_stdout=True))
+        assert as_ada("systemctl", "--user", "is-active", SERVICE).stdout.strip() == "active"
+    with stage.case("what lies in the runtime directory is the person's alone"):
+        found = [path for path in pathlib.Path(runtime, "credbroker").rglob("*")]
+        assert pathlib.Path(runtime, "credbroker/control.sock") in found, found
+        for path in (pathlib.Path(runtime, "credbroker"), *found):
+            about = path.lstat()
+            assert about.st_uid == ada.pw_uid and not about.st_mode & 0o077, f"{path}: {about.st_mode:o}"
+    with stage.case("a person's daemon stops and its socket stays"):
+        done = as_ada("systemctl", "--user", "stop", SERVICE)
+        assert done.returncode == 0, done.stderr
+        lent(stage, as_ada(BIN, "process", "reader", secret_stdout=True))
+        systemctl(stage, "stop", f"user@{ada.pw_uid}.service")
+
+
+def configure(moto, *profiles, access_key=None, container=None):
+    """The files of /etc/credbroker, with the owners and modes that the documentation names."""
+    ETC.mkdir(exist_ok=True)
+    keys = {"role_arn": moto.role, "endpoint_url": moto.url, "region": REGION}
+    text = config("base.json", dict.fromkeys(profiles or ("reader",), keys)).split("\n\n", 1)[1]
+    if access_key:
+        text = text.replace('{ file = "base.json" }', access_key)
+    if container:
+        address = next(line for line in text.splitlines() if line.startswith("address = "))
+        text = text.replace(address, container)
+    for name, written in (("config.toml", text), ("base.json", json.dumps(moto.user))):
+        (ETC / name).write_text(written)
+        (ETC / name).chmod(0o640)
+        shutil.chown(ETC / name, "root", "credbroker")
+    ETC.chmod(0o755)
+
+
+def lent(stage, done):
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
+    session = json.loads(done.stdout)
+    stage.secret(session["SecretAccessKey"], session["SessionToken"])
+    assert session["AccessKeyId"].startswith("ASIA"), session["AccessKeyId"]
+    assert not done.stderr, done.stderr
+
+
+def systemctl(stage, *argv, code=0):
+    done = stage.run("systemctl", *argv)
+    log = "" if done.returncode == code else stage.run("journalctl", "-q", "-n", "5", "-o", "cat", "-u", SERVICE).stdout
+    assert done.returncode == code, f"systemctl {' '.join(argv)}: {done.returncode}: {done.stderr} {log}"
+
+
+def show(stage, *names):
+    done = stage.run("systemctl", "show", SERVICE, *(f"--property={name}" for name in names))
+    return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+
+def until(true, what, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
