@@ -145,7 +145,7 @@ class Moto:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.bucket = "bench"
-        stage.spawn("moto", [VENV / "moto_server", "-H", "127.0.0.1", "-p", port],
+        stage.spawn("moto", [VENV / "python", "-m", "moto.server", "-H", "127.0.0.1", "-p", port],
                     stage.env(INITIAL_NO_AUTH_ACTION_COUNT=1_000_000))
         wait_for(lambda: listening(port), "moto")
         who = dict(endpoint_url=self.url, region_name=REGION, aws_access_key_id="setup", aws_secret_access_key="setup")

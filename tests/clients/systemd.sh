@@ -1,11 +1,14 @@
 #!/bin/bash
 # Boots a real systemd as the first process of its own namespaces, on a throw-away overlay of this machine, and runs
-# systemd.py in it. Nothing of the machine is written to: when the first process is killed, all of it is gone.
+# systemd.py in it. The two share no file that could be written: a booting systemd cleans up /tmp and more. What the
+# tests need goes in as copies, or bound read-only; what they said comes out through a pipe. When the first process
+# is killed, all of it is gone.
 
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/credbroker
 venv=${CREDBROKER_TEST_VENV:-$cache/venv}
+stage=/srv/credbroker-tests
 program=${CREDBROKER_TEST_BIN:-${CARGO_TARGET_DIR:-$cache/target}/debug/credbroker}
 
 for missing in "$venv/bin/moto_server" /lib/systemd/systemd /usr/bin/dbus-daemon; do
@@ -19,19 +22,20 @@ fi
 
 scratch=$(mktemp -d /run/credbroker-machine.XXXXXX) || exit 1
 name=$(basename "$scratch")
+group=
 outer=
 first=
 
+# shellcheck disable=SC2317 # called by the trap
 # Ends the machine and removes what it left outside: its control group and the scratch directory.
 halt() {
-    local try
     # The first process's death ends every process in its namespace. It is ours only while `unshare` is its parent.
     [ -n "$first" ] && grep -qsx "PPid:	$outer" "/proc/$first/status" && kill -KILL "$first"
     [ -n "$outer" ] && kill -KILL "$outer" 2>/dev/null
     [ -n "$outer" ] && wait "$outer" 2>/dev/null
-    for try in $(seq 50); do
-        find "${group:-/nonexistent}" -depth -type d -exec rmdir {} + 2>/dev/null
-        [ -e "${group:-/nonexistent}" ] || break
+    for _ in $(seq 50); do
+        [ -d "${group:-/nonexistent}" ] || break
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
         sleep 0.1
     done
     rm -rf --one-file-system "$scratch"
@@ -43,12 +47,7 @@ trap 'exit 143' TERM INT HUP
 for tree in /sys/fs/cgroup /sys/fs/cgroup/unified; do
     [ "$(stat --file-system --format %T "$tree" 2>/dev/null)" = cgroup2fs ] && group=$tree/$name
 done
-[ -n "${group:-}" ] && mkdir "$group" || { echo 'FAILED the services: no control group can be made here'; exit 1; }
-
-mkdir "$scratch/out" "$scratch/private"
-out=${CREDBROKER_TEST_OUT:-$scratch/out}
-secrets=${CREDBROKER_TEST_SECRETS:-$scratch/private/secrets}
-: >>"$secrets"
+mkdir "${group:-/sys/fs/cgroup/$name}" || { echo 'FAILED the services: no control group can be made here'; exit 1; }
 
 # What the machine has beside this one's files.
 install -D -m 755 "$program" "$scratch/tree/usr/local/bin/credbroker"
@@ -56,12 +55,13 @@ for unit in system user; do
     install -D -m 644 -t "$scratch/tree/usr/lib/systemd/$unit" "$root/systemd/$unit"/*
 done
 install -D -m 644 -t "$scratch/tree/usr/lib/sysusers.d" "$root/systemd/sysusers.d"/*
+install -D -m 644 -t "$scratch/tree$stage/clients" "$root/tests/clients"/*.py
+mkdir "$scratch/tree$stage/out" "$scratch/tree$stage/private" "$scratch/tree$stage/venv"
 
 # Runs inside the new namespaces, up to the moment at which systemd takes over.
 cat >"$scratch/boot" <<'END'
 set -eu
-scratch=$1
-shift
+scratch=$1 venv=$2 venv_inside=$3
 mount --make-rprivate /
 mkdir "$scratch/layer"
 mount -t tmpfs -o mode=755 tmpfs "$scratch/layer"
@@ -84,11 +84,6 @@ ln -s /proc/self/fd "$new/dev/fd"
 for number in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${number%:*}" "$new/dev/${number#*:}"; done
 mount -t tmpfs -o mode=755 tmpfs "$new/run"
 mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
-# The tests themselves, and where they write.
-for shared in "$@"; do
-    mkdir -p "$new$shared"
-    mount --bind "$shared" "$new$shared"
-done
 # A quiet machine: nothing that this one has enabled, nothing that would reach for its kernel or its devices.
 rm -rf "$new"/etc/systemd/system "$new"/etc/init.d "$new"/etc/rc?.d
 mkdir "$new/etc/systemd/system"
@@ -102,6 +97,8 @@ done
 echo credbroker-machine >"$new/etc/hostname"
 tr -d - </proc/sys/kernel/random/uuid >"$new/etc/machine-id"
 cp -a "$scratch/tree/." "$new/"
+mount --bind "$venv" "$new$venv_inside"
+mount -o remount,bind,ro "$new$venv_inside"
 ip link set lo up
 mkdir "$new/.outside"
 cd "$new"
@@ -117,15 +114,16 @@ END
 (
     echo "$BASHPID" >"$group/cgroup.procs"
     exec setsid unshare --pid --fork --mount --uts --ipc --net --cgroup --kill-child=SIGKILL \
-        bash "$scratch/boot" "$scratch" "$root" "$venv" "$out" "$(dirname "$secrets")" \
+        bash "$scratch/boot" "$scratch" "$venv" "$stage/venv" \
         3>"$scratch/console.log" >"$scratch/setup.log" 2>&1 </dev/null
 ) &
 outer=$!
 
 inside() {
     nsenter --target "$first" --all env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        HOME=/root LANG=C.UTF-8 CREDBROKER_TEST_BIN=/usr/local/bin/credbroker CREDBROKER_TEST_VENV="$venv" \
-        CREDBROKER_TEST_OUT="$out" CREDBROKER_TEST_SECRETS="$secrets" "$@"
+        HOME=/root LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 CREDBROKER_TEST_BIN=/usr/local/bin/credbroker \
+        CREDBROKER_TEST_VENV="$stage/venv" CREDBROKER_TEST_OUT="$stage/out" \
+        CREDBROKER_TEST_SECRETS="$stage/private/secrets" "$@"
 }
 
 for _ in $(seq 200); do
@@ -149,6 +147,10 @@ case $state in
 esac
 
 status=0
-inside "$venv/bin/python" "$root/tests/clients/systemd.py" || status=$?
-cp "$scratch/console.log" "$out/machine-console.log"
+inside "$stage/venv/bin/python" "$stage/clients/systemd.py" || status=$?
+if [ -n "${CREDBROKER_TEST_OUT:-}" ]; then
+    inside tar --create --directory "$stage/out" . | tar --extract --no-same-owner --directory "$CREDBROKER_TEST_OUT"
+    cp "$scratch/console.log" "$CREDBROKER_TEST_OUT/systemd-console.log"
+fi
+[ -n "${CREDBROKER_TEST_SECRETS:-}" ] && inside cat "$stage/private/secrets" >>"$CREDBROKER_TEST_SECRETS"
 exit $status
