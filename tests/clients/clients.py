@@ -3,8 +3,12 @@
 The STS and the S3 are moto's, in auth mode: a wrong signature, token or policy is refused there.
 """
 
+import json
 import os
+import subprocess
 import sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from stage import BIN, PATH, REGION, VENV, NotHere, Stage, config, free_port
 
@@ -44,6 +48,8 @@ def main():
             done = stage.run(BIN, "exec", "reader", "--", VENV / "python", OBJECT, moto.bucket, "file",
                              env=over_container)
             assert done.stdout.startswith(SESSION), done.stderr[-400:]
+        with stage.case("IMDSv2 by hand, and nothing without a token"):
+            by_hand(stage, f"http://127.0.0.1:{imds}/latest/")
         with stage.case("one session served them all"):
             renewals = daemon.status("reader")["renewals"]
             assert renewals == 1, f"{renewals} sessions were taken"
@@ -52,12 +58,29 @@ def main():
 
 def remember(stage, daemon):
     """What the daemon hands out is secret from here on."""
-    import json
-
     done = daemon.run("process", "reader", secret_stdout=True)
     assert done.returncode == 0, done.stderr
     lent = json.loads(done.stdout)
     stage.secret(lent["SecretAccessKey"], lent["SessionToken"])
+
+
+def by_hand(stage, url):
+    def ask(path, method="GET", **headers):
+        return urlopen(Request(url + path, method=method, headers=headers), timeout=5).read().decode()
+
+    token = ask("api/token", "PUT", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+    stage.secret(token)
+    with_token = {"X-aws-ec2-metadata-token": token}
+    role = ask("meta-data/iam/security-credentials/", **with_token)
+    lent = json.loads(ask(f"meta-data/iam/security-credentials/{role}", **with_token))
+    stage.secret(lent["SecretAccessKey"], lent["Token"])
+    assert lent["Code"] == "Success", lent["Code"]
+    try:
+        ask("meta-data/iam/security-credentials/")
+    except HTTPError as error:
+        assert error.code == 401, error.code
+    else:
+        raise AssertionError("answered without a token")
 
 
 def boto3(stage, moto, env, prefix, key):
@@ -89,8 +112,6 @@ def aws(stage, moto, env, program, key):
 
 def second_aws():
     """An `aws` of version 2: what is first on a person's own path may be a shim of something else."""
-    import subprocess
-
     for directory in PATH.split(":"):
         program = os.path.join(directory, "aws")
         if os.access(program, os.X_OK):
