@@ -62,10 +62,15 @@ class Stage:
         self._secrets = pathlib.Path(os.environ.get("CREDBROKER_TEST_SECRETS") or self.dir / "secrets")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, _):
+        if kind and issubclass(kind, Exception):
+            self.failed += 1
+            print(f"FAILED the rest: {' '.join(str(error).split()) or kind.__name__}", flush=True)
+            traceback.print_exception(error, limit=-3)
         for child in reversed(self._children):
             end(child)
         shutil.rmtree(self.dir, ignore_errors=True)
+        return bool(kind and issubclass(kind, Exception))
 
     def exit(self):
         sys.exit(1 if self.failed else 0)
