@@ -109,7 +109,7 @@ def sockets(stage):
         taken.listen()
         port = taken.getsockname()[1]
         path = stage.write("taken.toml", config("base.json", profiles, container=port))
-        fails(stage, "a port that is taken", ["serve", "--config", path], CONFIG, f"127.0.0.1:{port}", "in use")
+        fails(stage, "a port that is taken", ["serve", "--config", path], CONFIG, f"127.0.0.1:{port}", "something else listens")
     text = config("base.json", profiles).replace('"control.sock"', '"/proc/credbroker/control.sock"')
     path = stage.write("socket.toml", text)
     fails(stage, "a socket path that cannot be written", ["serve", "--config", path], CONFIG, "/proc/credbroker")

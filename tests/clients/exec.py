@@ -144,7 +144,6 @@ def signals(stage, daemon):
             ready = stage.dir / f"ready-{name}"
             script = (f'trap "exit 9" TERM; trap "exit 8" INT; trap "exit 7" HUP; : > {ready}; '
                       "while :; do sleep 0.1; done")
-            # A shell in the background ignores SIGINT for good: the child is a session's leader of its own.
             child = stage.spawn(f"signal-{name}", [BIN, "exec", "reader", "--", "sh", "-c", script], daemon.env(),
                                 start_new_session=True)
             wait_for(ready.exists, "the child", child)

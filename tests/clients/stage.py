@@ -114,7 +114,7 @@ class Stage:
             options = {"stdout": sink, "stderr": subprocess.STDOUT, **options}
             child = subprocess.Popen(
                 [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, cwd=self.dir,
-                preexec_fn=die_with_parent, **options)
+                preexec_fn=prepare_child, **options)
         child.log = log
         self._children.append(child)
         return child
@@ -123,7 +123,7 @@ class Stage:
         """Runs a client to its end and keeps what it said; its stdout not, where secrets belong there."""
         done = subprocess.run(
             [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=timeout, cwd=self.dir, preexec_fn=die_with_parent, **options)
+            text=True, timeout=timeout, cwd=self.dir, preexec_fn=prepare_child, **options)
         self._kept += 1
         said = "(secret by design)\n" if secret_stdout and done.returncode == 0 else done.stdout
         (self.out / f"run-{self._kept:03}.log").write_text(
@@ -261,10 +261,13 @@ def end(child):
             child.wait(10)
 
 
-def die_with_parent():
-    """Runs in a child before its program: nothing outlives a test that is killed."""
-    PR_SET_PDEATHSIG = 1
+def prepare_child():
+    """Runs in a child before its program: nothing outlives a test that is killed, and Ctrl-C means what it does in a
+    terminal, even if the tests run in the background, where shells have it ignored.
+    """
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1  # prctl(2)
