@@ -11,121 +11,127 @@ import time
 
 from stage import BIN, PATH, REGION, VENV, Stage, wait_for
 
-# What a pasted line starts with; a block of them is pasted as one.
-COMMAND = re.compile(r"^\s*(?:\$ )?((?:\S*/)?credbroker |aws |curl |eval |export |[A-Za-z_]+=|python3? |\S*/python3? )")
+# The lines to paste: those indented ones that start as a shell's do.
+COMMAND = re.compile(r"^ +(?:\$ )?(credbroker |aws |curl |export |python3 |[A-Z_]+=)")
 SECRET = re.compile(r'"(?:SecretAccessKey|SessionToken|Token)"\s*:\s*"([^"]+)"')
-SHORT_LIFE = 120  # seconds until a renewal must have been seen
+RENEWAL = 120  # seconds until one must have been seen
 
 
 def main():
     with Stage("demo") as stage:
         place = stage.dir / "demo"
-        programs = stage.dir / "bin"
-        programs.mkdir()
-        (programs / "credbroker").symlink_to(BIN)
-        demo = stage.spawn("demo", [BIN, "demo", "--dir", place], start_new_session=True)
+        # An `aws` that is new enough to be shown is the one beside boto3.
+        env = stage.env(PATH=f"{VENV}:{PATH}")
         began = time.monotonic()
-        # The second terminal: the program is on its PATH, and Debian's own Python.
-        env = stage.env(PATH=f"{programs}:{PATH}")
+        demo = stage.spawn("demo", [BIN, "demo", "--dir", place], env, start_new_session=True)
+        guide = read_guide(demo)
         control = {**env, "CREDBROKER_CONTROL": str(place / "control.sock")}
-        wait_for(lambda: stage.run(BIN, "list", env=control).returncode == 0, "the demo", demo)
-        wait_for(lambda: blocks(demo.log.read_text()), "the demo's instructions", demo)
-        time.sleep(0.5)
-        guide = demo.log.read_text()
+        wait_for(lambda: stage.run(BIN, "list", env=control).returncode == 0, "the demo's daemon", demo)
 
         with stage.case("it explains all three ways"):
-            for word in ("credbroker whoami demo-reader", "exec", "credential_process", "AWS_EC2_METADATA_SERVICE_ENDPOINT"):
+            for word in ("credbroker whoami demo-reader", "credbroker exec demo-reader -- ", "credential_process",
+                         "/latest/api/token"):
                 assert word in guide, f"no word of {word}"
         pasted(stage, guide, env)
         profiles(stage, control)
-        process_profile(stage, guide, env)
-        metadata(stage, control, env)
+        process_profile(stage, guide, control)
+        metadata(stage, control)
         with stage.case("a renewal is seen within two minutes"):
             def renewed():
-                return json.loads(stage.run(BIN, "status", "demo-reader", "--json", env=control).stdout)["renewals"] > 1
-            wait_for(lambda: renewed() and "renewed" in demo.log.read_text(), "a renewal", demo,
-                     seconds=SHORT_LIFE - (time.monotonic() - began))
-        with stage.case("its logs show each lease"):
-            said = demo.log.read_text()
-            assert "demo-reader" in said.replace(guide, ""), "nothing was said of demo-reader"
+                status = stage.run(BIN, "status", "demo-reader", "--json", env=control)
+                return json.loads(status.stdout)["renewals"] > 1
+            left = RENEWAL - (time.monotonic() - began)
+            wait_for(lambda: renewed() and "renew" in said_since(demo, guide), "a renewal", demo, seconds=left)
+        with stage.case("it shows what happens to each profile"):
+            said = said_since(demo, guide)
+            missing = [name for name in PROFILES if name not in said]
+            assert not missing, f"nothing was said of {missing}"
         with stage.case("Ctrl-C ends all of it"):
             interrupted(demo)
-            assert not (place / "control.sock").exists()
+            assert not (place / "control.sock").exists(), "the control socket is still there"
         throw_away(stage)
     stage.exit()
 
 
-def blocks(text):
-    """The pasteable blocks of what was printed: runs of lines that are commands, ends of lines with \\ joined."""
-    found, block = [], []
-    for line in text.replace("\\\n", " ").splitlines() + [""]:
-        if COMMAND.match(line):
-            block.append(line.strip().removeprefix("$ "))
-        elif block:
-            found.append("\n".join(block))
-            block = []
-    return found
+def read_guide(demo):
+    """What the demo prints before anything happens."""
+    wait_for(lambda: "Ctrl-C" in demo.log.read_text(), "the demo's guide", demo)
+    return demo.log.read_text().partition("Ctrl-C")[0]
+
+
+def said_since(demo, guide):
+    return demo.log.read_text()[len(guide):]
+
+
+def lines_to_paste(guide):
+    return [line.strip().removeprefix("$ ") for line in guide.splitlines() if COMMAND.match(line)]
+
+
+def paste(stage, lines, env):
+    """Runs the lines one after another in one shell, as a person would: (line, status, output) of each."""
+    mark = "@@ status"
+    script = "".join(f"{line}\necho; echo '{mark}' $?\n" for line in lines)
+    done = stage.run("bash", "-c", script, env=env, secret_stdout=True, timeout=120)
+    stage.secret(*SECRET.findall(done.stdout))
+    pieces = re.split(rf"\n{mark} (\d+)\n", done.stdout)
+    return list(zip(lines, map(int, pieces[1::2]), pieces[::2], strict=True)), done.stderr
 
 
 def pasted(stage, guide, env):
-    for number, block in enumerate(blocks(guide), 1):
-        first = block.splitlines()[0]
-        with stage.case(f"pasted {number}: {first[:60]}"):
-            done = stage.run("bash", "-c", f"set -e -o pipefail\n{block}", env=env, secret_stdout=True)
-            stage.secret(*SECRET.findall(done.stdout))
-            assert done.returncode == 0, f"{done.returncode}: {done.stderr[-400:]}"
-            assert done.stdout.strip() or first.startswith("export"), "it said nothing"
+    lines = lines_to_paste(guide)
+    with stage.case("there is something to paste for each way"):
+        assert len(lines) >= 7, lines
+    results, stderr = paste(stage, lines, env)
+    for number, (line, status, output) in enumerate(results, 1):
+        with stage.case(f"pasted {number}: {line[:70]}"):
+            assert status == 0, f"{status}: {stderr[-400:]}"
+            if not re.match(r"export |[A-Z_]+=", line):
+                assert output.strip(), "it said nothing"
+            if "whoami" in line or "get-caller-identity" in line:
+                assert ":assumed-role/" in output, output
+            if "security-credentials" in line:
+                assert json.loads(output)["Code"] == "Success"
+            if " process " in line:
+                assert json.loads(output)["Version"] == 1
 
 
 def profiles(stage, control):
-    for profile in ("demo-reader", "demo-writer", "demo-chain", "demo-workload"):
+    for profile in PROFILES:
         with stage.case(f"{profile} is somebody"):
             done = stage.run(BIN, "whoami", profile, env=control)
             assert done.returncode == 0 and ":assumed-role/" in done.stdout, f"{done.stdout}{done.stderr}"
 
 
-def process_profile(stage, guide, env):
-    """The printed profile, put into a file of AWS's."""
-    with stage.case("the printed profile works in boto3"):
-        found = re.search(r"^\s*(\[profile [^\]]+\](?:\n\s*\w+ *=.*)+)", guide, re.MULTILINE)
-        assert found, "no [profile ...] is printed"
-        text = "\n".join(line.strip() for line in found[1].splitlines())
-        name = re.match(r"\[profile ([^\]]+)\]", text)[1]
-        path = stage.write("aws-config", text + "\n")
-        script = (
-            "import json, sys, botocore.session\n"
-            "c = botocore.session.Session(profile=sys.argv[1]).get_credentials()\n"
-            "f = c.get_frozen_credentials()\n"
-            "print(json.dumps([c.method, f.access_key, f.secret_key, f.token]))\n")
-        done = stage.run(VENV / "python", "-c", script, name, env={**env, "AWS_CONFIG_FILE": str(path)},
-                         secret_stdout=True)
-        assert done.returncode == 0, done.stderr[-400:]
-        method, key, secret, token = json.loads(done.stdout)
-        stage.secret(secret, token)
-        assert method == "custom-process" and key.startswith("ASIA"), (method, key)
+def process_profile(stage, guide, control):
+    with stage.case("the AWS profile works in boto3"):
+        path = re.search(r"export AWS_CONFIG_FILE=(\S+)", guide)[1].strip("'")
+        name = re.search(r"\[profile ([^\]]+)\]", pathlib.Path(path).read_text())[1]
+        taken_by_boto3(stage, {**control, "AWS_CONFIG_FILE": path, "AWS_PROFILE": name}, "custom-process")
 
 
-def metadata(stage, control, env):
-    """boto3 finds credentials at the address that the demo serves IMDS on."""
+def metadata(stage, control):
     with stage.case("the IMDS endpoint works in boto3"):
         status = json.loads(stage.run(BIN, "status", "--json", env=control).stdout)
         address = next(one["address"] for one in status["endpoints"] if one["kind"] == "imds")
-        script = (
-            "import json, botocore.session\n"
-            "c = botocore.session.Session().get_credentials()\n"
-            "f = c.get_frozen_credentials()\n"
-            "print(json.dumps([c.method, f.access_key, f.secret_key, f.token]))\n")
-        where = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{address}/", "AWS_CONFIG_FILE": os.devnull,
-                 "AWS_DEFAULT_REGION": REGION}
-        done = stage.run(VENV / "python", "-c", script, env={**env, **where}, secret_stdout=True)
-        assert done.returncode == 0, done.stderr[-400:]
-        method, key, secret, token = json.loads(done.stdout)
-        stage.secret(secret, token)
-        assert method == "iam-role" and key.startswith("ASIA"), (method, key)
+        where = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{address}/", "AWS_CONFIG_FILE": os.devnull}
+        taken_by_boto3(stage, {**control, **where, "AWS_DEFAULT_REGION": REGION}, "iam-role")
+
+
+def taken_by_boto3(stage, env, method):
+    script = (
+        "import json, botocore.session\n"
+        "c = botocore.session.Session().get_credentials()\n"
+        "f = c.get_frozen_credentials()\n"
+        "print(json.dumps([c.method, f.access_key, f.secret_key, f.token]))\n")
+    done = stage.run(VENV / "python", "-c", script, env=env, secret_stdout=True)
+    assert done.returncode == 0, done.stderr[-400:]
+    found, key, secret, token = json.loads(done.stdout)
+    stage.secret(secret, token)
+    assert found == method and key.startswith("ASIA"), (found, key)
 
 
 def throw_away(stage):
-    """Without --dir, all that the demo writes is in places of its own, and gone at the end."""
+    """Without --dir, all that the demo writes is in a place of its own, and gone at the end."""
     with stage.case("without --dir nothing is left"):
         places = [stage.dir / name for name in ("temporary", "runtime", "fresh-home")]
         for place in places:
@@ -133,11 +139,10 @@ def throw_away(stage):
         temporary, runtime, home = places
         env = stage.env(TMPDIR=temporary, XDG_RUNTIME_DIR=runtime, HOME=home)
         demo = stage.spawn("demo-throw-away", [BIN, "demo"], env, start_new_session=True)
-        wait_for(lambda: blocks(demo.log.read_text()), "the demo's instructions", demo)
-        time.sleep(1)
-        block = next(block for block in blocks(demo.log.read_text()) if "whoami" in block)
-        done = stage.run("bash", "-c", block, env=stage.env(PATH=f"{stage.dir}/bin:{PATH}", XDG_RUNTIME_DIR=runtime))
-        assert ":assumed-role/" in done.stdout, f"{done.stdout}{done.stderr}"
+        lines = lines_to_paste(read_guide(demo))
+        until = next(number for number, line in enumerate(lines, 1) if "whoami" in line)
+        results, stderr = paste(stage, lines[:until], env)
+        assert ":assumed-role/" in results[-1][2], stderr
         interrupted(demo)
         left = [str(path) for place in places for path in place.rglob("*")]
         assert not left, f"left: {left}"
@@ -164,6 +169,8 @@ def members(session):
             found.append(path.parent.name)
     return found
 
+
+PROFILES = ("demo-reader", "demo-writer", "demo-chain", "demo-workload")
 
 if __name__ == "__main__":
     sys.exit(main())
