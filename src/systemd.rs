@@ -28,6 +28,12 @@ impl Sockets {
         Self { names, fds }
     }
 
+    /// No sockets, whatever systemd passed.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { names: Vec::new(), fds: ListenFd::empty() }
+    }
+
     /// Takes the listening TCP socket called `name`; `None` where there is none.
     ///
     /// # Errors
