@@ -114,7 +114,9 @@ impl Lease {
                 Freshness::Fresh => return Ok(Arc::clone(held)),
                 Freshness::RefreshDue => {
                     // The task's own alarm may be late: timers stand still while a machine sleeps.
-                    self.0.wake.notify_one();
+                    if now >= held.renew_at() {
+                        self.0.wake.notify_one();
+                    }
                     return Ok(Arc::clone(held));
                 }
                 Freshness::MustRefresh | Freshness::Expired => {}

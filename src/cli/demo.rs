@@ -42,7 +42,8 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let sts = format!("http://{}", listener.local_addr().map_err(internal)?);
     let imds = free_address().map_err(internal)?;
     let props = Props::new(directory, &sts, &imds).map_err(internal)?;
-    let config = SandboxConfig::parse(&props.sandbox).map_err(|fault| internal(fault.to_string()))?;
+    let config =
+        SandboxConfig::parse(&props.sandbox).map_err(|fault| internal(fault.to_string()))?;
     let sandbox = Sandbox::new(config, clock);
     props.renew_token(&sandbox).map_err(internal)?;
 

@@ -24,7 +24,10 @@ pub(super) fn run(config: Option<PathBuf>, log_format: LogFormat) -> Result<Exit
 pub(super) fn complaint(fault: DaemonFault) -> Complaint {
     if let DaemonFault::Config(faults) = &fault {
         exit::warn(&faults.render(std::io::stderr().is_terminal()).trim_end());
-        return Complaint::new(Exit::Config, "the configuration cannot be used; mend it and try again");
+        return Complaint::new(
+            Exit::Config,
+            "the configuration cannot be used; mend it and try again",
+        );
     }
     let exit = match &fault {
         DaemonFault::Bind(_) | DaemonFault::Runtime(_) => Exit::NotNow,

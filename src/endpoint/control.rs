@@ -230,7 +230,8 @@ impl Control {
     }
 
     fn visible(&self, caller: &Caller) -> Vec<Granted> {
-        let names: Vec<_> = self.desk.broker().plans().iter().map(|plan| plan.profile.clone()).collect();
+        let names: Vec<_> =
+            self.desk.broker().plans().iter().map(|plan| plan.profile.clone()).collect();
         self.desk.open_to(caller, names.into_iter()).collect()
     }
 

@@ -6,6 +6,7 @@ mod cli_process;
 mod cli_reports;
 mod cli_whoami;
 mod config;
+mod day;
 mod fake_daemon;
 mod layers;
 mod sandbox;

@@ -93,7 +93,11 @@ Paste in a second terminal:
     if tools.aws {
         text.push_str("  aws --profile demo-writer sts get-caller-identity\n");
     }
-    let _ = write!(text, "\n3. Ask the metadata service, as a program on EC2 does:\n\n{}\n", metadata(imds, tools));
+    let _ = write!(
+        text,
+        "\n3. Ask the metadata service, as a program on EC2 does:\n\n{}\n",
+        metadata(imds, tools)
+    );
     let _ = write!(
         text,
         "\nSessions live {} s here, so you will see each one renewed in a moment.\nAll files are in {}. Ctrl-C ends the demo.\n",
@@ -120,7 +124,8 @@ fn metadata(imds: &str, tools: Tools) -> String {
 /// Whether `aws --version` tells of a version that knows `AWS_ENDPOINT_URL`.
 fn knows_endpoint_url(version: &str) -> bool {
     let number = version.strip_prefix("aws-cli/").and_then(|rest| rest.split(' ').next());
-    let mut parts = number.unwrap_or_default().split('.').map_while(|part| part.parse::<u32>().ok());
+    let mut parts =
+        number.unwrap_or_default().split('.').map_while(|part| part.parse::<u32>().ok());
     match (parts.next(), parts.next()) {
         (Some(1), Some(minor)) => minor >= 29,
         (Some(2), Some(minor)) => minor >= 13,
