@@ -37,7 +37,6 @@ impl Trouble<'_> {
     where
         E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
     {
-        let server_time = error.raw_response().and_then(date);
         match error {
             SdkError::ConstructionFailure(_) => self.failure(
                 FailureKind::Misconfigured,
@@ -60,31 +59,11 @@ impl Trouble<'_> {
             }
             SdkError::ServiceError(service) => {
                 let meta = service.err();
-                let raw = service.raw();
-                let (code, message) = match meta.code() {
-                    Some(code) => (code.to_owned(), meta.message().unwrap_or_default().to_owned()),
-                    None => s3_error(raw).unwrap_or_default(),
-                };
-                let request_id = meta.request_id().map(ToOwned::to_owned);
-                let status = raw.status().as_u16();
-                self.refused(No { status, code, message, request_id }, asked, server_time)
+                let (code, message) = (meta.code(), meta.message().unwrap_or_default());
+                let said = code.map(|code| (code.to_owned(), message.to_owned()));
+                self.answered(service.raw(), said, meta.request_id(), asked)
             }
-            SdkError::ResponseError(response) => {
-                let raw = response.raw();
-                let status = raw.status().as_u16();
-                match s3_error(raw) {
-                    Some((code, message)) => {
-                        let no = No { status, code, message, request_id: None };
-                        self.refused(no, asked, server_time)
-                    }
-                    None if status >= 500 => {
-                        self.invalid(&format!("it answers with HTTP {status}"))
-                    }
-                    None => self.invalid(&format!(
-                        "its answer (HTTP {status}) is not that of an STS; is endpoint_url right?"
-                    )),
-                }
-            }
+            SdkError::ResponseError(response) => self.answered(response.raw(), None, None, asked),
             _ => self.unreachable(&chain(error)),
         }
     }
@@ -124,9 +103,30 @@ impl Trouble<'_> {
         )
     }
 
+    /// The failure that an answer is, with code and message where the SDK found them.
+    fn answered(
+        &self,
+        raw: &HttpResponse,
+        said: Option<(String, String)>,
+        request_id: Option<&str>,
+        asked: SystemTime,
+    ) -> Failure {
+        let status = raw.status().as_u16();
+        match said.or_else(|| s3_error(raw)) {
+            Some((code, message)) => {
+                let request_id = request_id.map(ToOwned::to_owned);
+                self.refused(No { status, code, message, request_id }, asked, date(raw))
+            }
+            None if status >= 500 => self.invalid(&format!("it answers with HTTP {status}")),
+            None => self.invalid(&format!(
+                "its answer (HTTP {status}) is not that of an STS; is endpoint_url right?"
+            )),
+        }
+    }
+
     fn refused(&self, no: No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
         let No { status, code, message, request_id } = no;
-        let code = if code.is_empty() { format!("HTTP{status}") } else { self.clean(&code) };
+        let code = self.clean(&code);
         let kind = kind_of(status, &code, &message);
         let what = match self.role {
             Some(role) => format!("{} answers {code} for {role}", self.endpoint),

@@ -47,9 +47,8 @@ impl HttpConnector for InMemory {
                 // The answer, or its lack, tells the same.
                 let _ = connection.await;
             });
-            let mut request = request
-                .try_into_http1x()
-                .map_err(|error| ConnectorError::user(error.into()))?;
+            let mut request =
+                request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let host = request.uri().authority().unwrap().as_str().parse().unwrap();
             request.headers_mut().insert("host", host);
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
@@ -58,7 +57,8 @@ impl HttpConnector for InMemory {
             let (parts, body) = answer.into_parts();
             let body = body.collect().await.map_err(other)?.to_bytes();
             let answer = http::Response::from_parts(parts, SdkBody::from(body));
-            HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(answer)
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
@@ -163,7 +163,11 @@ impl World {
         let _ = write!(head, "x-aws-ec2-metadata-token: {token}\r\n\r\n");
         client.send(head).await;
         let response = client.response().await;
-        if response.status() == 200 { Ok(Got::parse(&response.body)) } else { Err(response.status()) }
+        if response.status() == 200 {
+            Ok(Got::parse(&response.body))
+        } else {
+            Err(response.status())
+        }
     }
 
     /// Checks that all values are of one issuance, and the expiry the one that the STS gave (contract F 63, 64).
@@ -288,7 +292,9 @@ async fn outages_never_make_a_bad_answer() {
         let mut random = seed;
         let mut next = || {
             // Knuth's MMIX generator: any sequence does, as long as it is the same each time.
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             random >> 33
         };
         let (mut served, mut refused) = (0, 0);

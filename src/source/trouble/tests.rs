@@ -93,9 +93,16 @@ fn an_s3_shaped_error_is_read_from_the_body() {
 #[test]
 fn a_page_of_somebody_else_is_no_answer_and_is_not_repeated() {
     let body = "<html>Welcome</html>";
-    let failure = failure(&SdkError::response_error("not xml", response(200, body)));
-    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Unreachable, "InvalidAnswer"));
-    assert!(!failure.message.contains("Welcome"), "{failure}");
+    let unhandled = AssumeRoleError::unhandled("no code");
+    for error in [
+        SdkError::response_error("not xml", response(200, body)),
+        SdkError::service_error(unhandled, response(200, body)),
+    ] {
+        let failure = failure(&error);
+        let said = (failure.kind, failure.code.as_str());
+        assert_eq!(said, (FailureKind::Unreachable, "InvalidAnswer"));
+        assert!(!failure.message.contains("Welcome"), "{failure}");
+    }
 }
 
 #[test]
