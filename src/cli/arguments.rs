@@ -286,9 +286,15 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 64 usage; 69 no daemon; 70 our fault; 75 not now, try again; 77 the policy refuses you;
-78 configuration; 80 a person is needed; 81 the STS refuses. exec gives its command's code; 125 is its own
-failure, 126 a command that cannot be run, 127 one that is not found.";
+Exit codes:
+   0  done                        77  the policy refuses you
+  64  wrong usage                 78  the configuration is wrong
+  69  no daemon answers           80  a person is needed
+  70  our own fault               81  the STS refuses
+  75  not now, try again
+
+exec ends as its command does, and with 125 for a failure of its own, 126 for a
+command that cannot be run, 127 for one that is not found.";
 
 #[cfg(test)]
 mod tests {

@@ -62,7 +62,7 @@ fn render(status: &Status, now: SystemTime) -> String {
 }
 
 fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
-    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT ASKED", "RENEWED"];
+    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT ASKED", "RENEWALS"];
     let rows = profiles.iter().map(|profile| {
         vec![
             profile.profile.clone(),
@@ -100,7 +100,7 @@ fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
     time("issued", profile.issued.as_deref());
     time("expires", profile.expires.as_deref());
     time("next asked", profile.next_attempt.as_deref());
-    lines.push(("renewed", format!("{} times", profile.renewals)));
+    lines.push(("renewals", profile.renewals.to_string()));
     if let Some(trouble) = &profile.trouble {
         let since = table::when(Some(&trouble.at), now);
         lines.push(("trouble", format!("{} ({}, {since})", trouble.message, trouble.code)));
@@ -170,7 +170,7 @@ credbroker 0.1.0, process 42, started 5 h ago
 ENDPOINT   NAME   ADDRESS
 container  local  127.0.0.1:9911
 
-PROFILE          STATE    KEY          EXPIRES    NEXT ASKED  RENEWED
+PROFILE          STATE    KEY          EXPIRES    NEXT ASKED  RENEWALS
 reader           held     ASIAEXAMPLE  in 41 min  in 11 min   3
 team/prod admin  refused  -            -          -           0
 
@@ -192,7 +192,7 @@ key         ASIAEXAMPLE
 issued      19 min ago (2026-01-02T02:41:00Z)
 expires     in 41 min (2026-01-02T03:41:00Z)
 next asked  in 11 min (2026-01-02T03:11:30Z)
-renewed     3 times
+renewals    3
 "
         );
     }
