@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use credbroker::model::timestamp;
@@ -186,10 +186,13 @@ fn keys_in_botos_old_file_do_not_win() {
 
 #[test]
 fn an_exit_code_passes_through() {
+    let daemon = FakeDaemon::lending(BARE, HOUR);
+    let runtime = tempfile::tempdir().unwrap();
     for code in [0, 1, 64, 255] {
-        let output = shell(&format!("exit {code}"));
-        assert_eq!(output.status.code(), Some(code));
-        assert!(output.stderr.is_empty());
+        let script = format!("exit {code}");
+        let output = exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", &script]).output();
+        let output = output.unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(code), 0));
     }
 }
 
@@ -369,12 +372,6 @@ fn exec(daemon: &FakeDaemon, runtime: &Path, arguments: &[&str]) -> Command {
     let mut command = daemon.command(&arguments);
     command.env("XDG_RUNTIME_DIR", runtime).stdin(Stdio::null());
     command
-}
-
-fn shell(script: &str) -> Output {
-    let daemon = FakeDaemon::lending(BARE, HOUR);
-    let runtime = tempfile::tempdir().unwrap();
-    exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", script]).output().unwrap()
 }
 
 fn succeed(command: &mut Command) -> String {
