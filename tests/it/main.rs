@@ -1,4 +1,11 @@
 //! The integration tests: one binary, a module a theme.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in what it calls too"
+)]
 
 mod cli_env;
 mod cli_exec;

@@ -39,8 +39,6 @@ pub(crate) struct Sts {
 pub(crate) enum Step {
     /// With no.
     Fail(FailureKind, &'static str, &'static str),
-    /// With a session of this length.
-    Life(Duration),
     /// With a session of an hour, after this time.
     Slow(Duration),
 }
@@ -72,25 +70,20 @@ impl Source for Sts {
                 *calls
             };
             let step = self.script.lock().unwrap().pop_front();
-            let hour = Duration::from_secs(3600);
-            let life = match step {
-                None => hour,
-                Some(Step::Life(life)) => life,
-                Some(Step::Slow(time)) => {
-                    sleep(time).await;
-                    hour
-                }
+            match step {
+                None => {}
+                Some(Step::Slow(time)) => sleep(time).await,
                 Some(Step::Fail(kind, code, message)) => {
                     return Err(Failure::new(kind, code, message));
                 }
-            };
+            }
             let issued = self.clock.now();
             let role = &hop.call.request().role_arn;
             Ok(SessionCredentials {
                 access_key_id: format!("ASIA{}{count}", role.role_name().to_uppercase()),
                 secret_access_key: SecretString::from(format!("secret/{count}+\"quoted\"")),
                 session_token: SecretString::from(format!("token/{count}+==")),
-                validity: Validity::new(issued, issued + life).unwrap(),
+                validity: Validity::new(issued, issued + Duration::from_hours(1)).unwrap(),
                 account_id: role.account(),
                 arn: None,
             })
@@ -126,7 +119,7 @@ impl World {
         let clock = Clock::simulated(start);
         let sts = Arc::new(Sts { clock, script: Mutex::default(), calls: Mutex::default() });
         let source: Arc<dyn Source> = Arc::<Sts>::clone(&sts);
-        let broker = Broker::start(plans, source, clock, Duration::from_secs(7200));
+        let broker = Broker::start(plans, source, clock, Duration::from_hours(2));
         Self { sts, broker, key: Key::new([9; 32]), owner: OWNER }
     }
 
@@ -166,7 +159,7 @@ impl World {
 
     /// A ticket of the owner's for an hour.
     pub(crate) fn ticket(&self, profile: &str) -> String {
-        self.ticket_for(profile, OWNER, Duration::from_secs(3600))
+        self.ticket_for(profile, OWNER, Duration::from_hours(1))
     }
 
     pub(crate) fn ticket_for(&self, profile: &str, uid: u32, ttl: Duration) -> String {

@@ -115,7 +115,7 @@ async fn a_slow_sts_is_waited_for_twenty_seconds() {
     world.sts.then(Step::Slow(Duration::from_secs(15)));
     let (response, took) = timed(owner(&control, "GET /v1/profiles/reader/credentials")).await;
     assert_eq!((response.status(), took.as_secs()), (200, 15));
-    world.sts.then(Step::Slow(Duration::from_secs(60)));
+    world.sts.then(Step::Slow(Duration::from_mins(1)));
     let (response, took) = timed(owner(&control, "GET /v1/profiles/writer/credentials")).await;
     let error = error(&response, 503);
     assert_eq!((error.reason, took.as_secs()), (Reason::NotNow, 20));
