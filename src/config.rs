@@ -181,3 +181,6 @@ fn served_by_imds(endpoints: &[EndpointConfig]) -> BTreeSet<ProfileName> {
 
 /// Largest configuration in bytes; thousands of profiles fit.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

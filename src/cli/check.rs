@@ -1,7 +1,7 @@
 //! `check`: what the daemon would serve, or every fault of its configuration.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::unistd::User;
 
@@ -11,10 +11,10 @@ use crate::config::{self, Surroundings};
 
 /// Prints the plan of every profile and who may have it, or, with `as_user`, what that user may have; what is odd, or
 /// every fault, goes to stderr.
-pub(super) fn run(config: Option<PathBuf>, as_user: Option<&str>) -> Result<Exit, Complaint> {
+pub(super) fn run(config: Option<&Path>, as_user: Option<&str>) -> Result<Exit, Complaint> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let surroundings = Surroundings::of_process();
-    let findings = examine(config.as_deref(), as_user, &surroundings, colour)?;
+    let findings = examine(config, as_user, &surroundings, colour)?;
     print::report(&findings.plans)?;
     if !findings.faults.is_empty() {
         exit::warn(&findings.faults);
@@ -54,13 +54,10 @@ fn examine(
 }
 
 fn uid_of(name: &str) -> Result<u32, Complaint> {
-    match User::from_name(name) {
-        Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) | Err(_) => {
-            let message = format!("there is no user {name:?}; name one of this machine");
-            Err(Complaint::new(Exit::Usage, message))
-        }
-    }
+    User::from_name(name).ok().flatten().map(|user| user.uid.as_raw()).ok_or_else(|| {
+        let message = format!("there is no user {name:?}; name one of this machine");
+        Complaint::new(Exit::Usage, message)
+    })
 }
 
 #[cfg(test)]

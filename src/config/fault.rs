@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::config::mask::Masked;
+use crate::config::mask::{Masked, looks_secret};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -146,7 +146,7 @@ impl Findings {
 /// All that is wrong, or odd, with a configuration; its `Display` shows everything, without colour.
 ///
 /// No secret is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Faults {
     path: PathBuf,
     text: Masked,
@@ -217,10 +217,21 @@ impl fmt::Display for Faults {
     }
 }
 
+/// Only what is shown has been rid of secrets.
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for Faults {}
 
-/// `text` as a message quotes it: in backquotes, control characters escaped, cut where it is long.
+/// `text` as a message quotes it: in backquotes, control characters escaped, cut where it is long, and not at all
+/// where it looks like a secret.
 pub(super) fn quoted(text: &str) -> String {
+    if looks_secret(text) {
+        return "`****`".to_owned();
+    }
     let mut shown: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
     if text.chars().nth(MAX_QUOTED).is_some() {
         shown.push_str("...");
