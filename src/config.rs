@@ -110,7 +110,7 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
     let context =
         Context { surroundings, directory: path.parent().unwrap_or(path), findings: &findings };
     let root = Cursor::new(tree.get_ref(), tree.span(), &findings);
-    let parts = read(root, &context);
+    let parts = read(root, path, &context);
     let failed = findings.has_errors();
     let faults = findings.into_faults(path, Masked::of(text), &broken);
     match parts {
@@ -130,7 +130,7 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
 
 type Parts = (DaemonSettings, Vec<EndpointConfig>, Vec<Plan>, Vec<(ProfileName, KeySource)>);
 
-fn read(mut root: Cursor<'_>, context: &Context<'_>) -> Option<Parts> {
+fn read(mut root: Cursor<'_>, path: &Path, context: &Context<'_>) -> Option<Parts> {
     let daemon = daemon::read(root.table("daemon"), context);
     let endpoints = root.take("endpoint").map(|node| endpoint::read(&node, context));
     let profiles = root.table("profile");
@@ -139,6 +139,7 @@ fn read(mut root: Cursor<'_>, context: &Context<'_>) -> Option<Parts> {
     root.finish(|node| later::key(node, later::TABLES));
 
     let names = Profiles::new(&profiles);
+    let endpoints = endpoints.filter(|endpoints| !endpoints.is_empty());
     let endpoints = endpoints.unwrap_or_else(|| vec![endpoint::Raw::default_container()]);
     let endpoints: Vec<EndpointConfig> = endpoints
         .into_iter()
@@ -146,10 +147,12 @@ fn read(mut root: Cursor<'_>, context: &Context<'_>) -> Option<Parts> {
         .collect();
     let plans = names.plans(&served_by_imds(&endpoints), context);
     if plans.is_empty() && !context.findings.has_errors() {
-        let title = if has_profiles { "no profile has a role" } else { "there is no profile" };
+        let title = if has_profiles { "no profile with a role" } else { "no profile" };
         let help =
             "add [profile.NAME] with role_arn and a source: long-term keys are never handed out";
-        context.findings.add(Fault::whole(format!("{title}: nothing can be lent")).help(help));
+        context.findings.add(
+            Fault::whole(format!("{title} in {}, nothing can be lent", path.display())).help(help),
+        );
     }
     Some((daemon?, endpoints, plans, chain::sources(&profiles)))
 }

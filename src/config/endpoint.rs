@@ -143,7 +143,7 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Vec<Raw> {
     }
     let has_container =
         endpoints.iter().any(|endpoint| matches!(endpoint.kind, RawKind::Container));
-    if !has_container {
+    if !has_container && !endpoints.is_empty() {
         let title = "no container endpoint: `credbroker exec` and `credbroker env` will not work";
         let fault = Fault::warning(node.key_span.clone(), title);
         context.findings.add(fault.help("add an [[endpoint]] with kind = \"container\"").absence());

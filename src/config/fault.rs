@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::config::mask::{Masked, looks_secret};
 
@@ -189,19 +189,23 @@ impl Faults {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let path = self.path.to_string_lossy();
-        let help = fault.help.as_ref().map(|help| self.text.scrub(help));
-        let title = level.primary_title(self.text.scrub(&fault.title));
+        let path = legible(&self.path.to_string_lossy());
+        let clean = |text: &String| legible(&self.text.scrub(text));
+        let help = fault.help.as_ref().map(clean);
         let group = match &fault.span {
-            None => title.elements(help.map(|help| Level::HELP.message(help))),
+            None => {
+                let line = [Some(clean(&fault.title)), help];
+                let line: Vec<String> = line.into_iter().flatten().collect();
+                Group::with_title(level.primary_title(line.join("; ")))
+            }
             Some(span) => {
-                let span = self.text.clamp(span);
-                let mut annotation = AnnotationKind::Primary.span(span);
+                let mut annotation = AnnotationKind::Primary.span(self.text.clamp(span));
                 if let Some(label) = &fault.label {
-                    annotation = annotation.label(self.text.scrub(label));
+                    annotation = annotation.label(clean(label));
                 }
                 let snippet =
-                    Snippet::source(self.text.as_str()).path(path.as_ref()).annotation(annotation);
+                    Snippet::source(self.text.as_str()).path(path.as_str()).annotation(annotation);
+                let title = level.primary_title(clean(&fault.title));
                 title.element(snippet).elements(help.map(|help| Level::HELP.message(help)))
             }
         };
@@ -237,6 +241,11 @@ pub(super) fn quoted(text: &str) -> String {
         shown.push_str("...");
     }
     format!("`{shown}`")
+}
+
+/// `text` without what would move a terminal's cursor or colour it.
+fn legible(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Most characters of a value that a message quotes.

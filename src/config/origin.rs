@@ -74,6 +74,13 @@ fn key_source(node: &Node<'_>, context: &Context<'_>) -> Option<KeySource> {
 }
 
 fn aws_profile(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
+    if name.value.is_empty() {
+        let fault = Fault::error(name.span.clone(), "an AWS profile without a name");
+        context
+            .findings
+            .add(fault.help("write its name in ~/.aws/credentials, such as \"default\""));
+        return None;
+    }
     let Some((credentials_file, config_file)) = context.surroundings.aws_files() else {
         let fault = Fault::error(name.span.clone(), "no home directory, and so no AWS files");
         let help = "set HOME, or AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE";

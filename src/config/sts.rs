@@ -6,6 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
@@ -193,19 +196,33 @@ fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>>
 }
 
 fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
-    let mut has_certificate = false;
+    let mut certificates = None;
     let path = context.readable(path, |path: &Path| {
-        let text = files::read_text(path, MAX_CA_BYTES)?;
-        has_certificate = text.contains("-----BEGIN CERTIFICATE-----");
+        certificates = count_certificates(&files::read_text(path, MAX_CA_BYTES)?);
         Ok(())
     })?;
-    if !has_certificate {
-        let title = format!("{} holds no certificate", path.value.display());
-        let help = "a bundle is a PEM file: -----BEGIN CERTIFICATE----- ...";
-        context.findings.add(Fault::error(path.span, title).help(help));
-        return None;
+    let title = match certificates {
+        Some(1..) => return Some(path),
+        Some(0) => format!("{} holds no certificate", path.value.display()),
+        None => format!("{} holds a broken certificate", path.value.display()),
+    };
+    let help = "a bundle is a PEM file: -----BEGIN CERTIFICATE----- ...";
+    context.findings.add(Fault::error(path.span, title).help(help));
+    None
+}
+
+/// How many certificates a PEM text holds; `None` where one is not closed or not base64 (RFC 7468).
+fn count_certificates(pem: &str) -> Option<usize> {
+    let mut parts = pem.split("-----BEGIN CERTIFICATE-----");
+    parts.next();
+    let mut count = 0;
+    for part in parts {
+        let (body, _) = part.split_once("-----END CERTIFICATE-----")?;
+        let body: String = body.split_ascii_whitespace().collect();
+        BASE64_STANDARD.decode(body).ok().filter(|der| !der.is_empty())?;
+        count += 1;
     }
-    Some(path)
+    Some(count)
 }
 
 /// AWS serves a role only in the partition that its ARN names.
@@ -246,3 +263,18 @@ fn implicit_region(dialect: Dialect, role: &RoleArn) -> Region {
 
 /// Largest bundle in bytes; the system's own has about 230 KB.
 const MAX_CA_BYTES: u64 = 1 << 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_counted_and_broken_ones_found() {
+        let one = "-----BEGIN CERTIFICATE-----\r\nAA\n==\n-----END CERTIFICATE-----\n";
+        assert_eq!(count_certificates(one), Some(1));
+        assert_eq!(count_certificates(&format!("# mine\n{one}{one}")), Some(2));
+        assert_eq!(count_certificates("hello"), Some(0));
+        assert_eq!(count_certificates(&one.replace("AA", "A")), None);
+        assert_eq!(count_certificates(&one.replace("-----END", "")), None);
+    }
+}

@@ -75,11 +75,27 @@ fn every_refusal_names_place_and_remedy() {
     similar_lines(&text, &written);
 }
 
+/// `explained.txt` holds a configuration, `---`, and what `check` prints of it.
+#[test]
+fn a_plan_is_explained_in_full() {
+    let directory = workshop();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config/explained.txt");
+    let text = fs::read_to_string(&golden).unwrap();
+    let (source, _) = text.split_once("\n---\n").unwrap();
+    let config = load_text(directory.path(), source, &surroundings(directory.path())).unwrap();
+    let shown = config::explain(&config).replace(&*directory.path().to_string_lossy(), "DIR");
+    let written = format!("{source}\n---\n{shown}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, &written).unwrap();
+    }
+    similar_lines(&text, &written);
+}
+
 fn similar_lines(expected: &str, found: &str) {
     for (number, (expected, found)) in expected.lines().zip(found.lines()).enumerate() {
-        assert_eq!(expected, found, "line {} of faults.txt", number + 1);
+        assert_eq!(expected, found, "line {}", number + 1);
     }
-    assert_eq!(expected.lines().count(), found.lines().count(), "the length of faults.txt");
+    assert_eq!(expected.lines().count(), found.lines().count(), "the number of lines");
 }
 
 /// A setting of the shipped file that is commented out: a line that begins with `#` and no space.
