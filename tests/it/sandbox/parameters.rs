@@ -110,7 +110,7 @@ async fn a_policy_must_fit() {
             .with(&format!("Tags.member.{number}.Key"), &format!("key{number}"))
             .with(&format!("Tags.member.{number}.Value"), &"v".repeat(100));
     }
-    let message = "Packed policy consumes 129% of allotted space, please use smaller policy.";
+    let message = "Packed policy consumes 128% of allotted space, please use smaller policy.";
     tagged.refused(&sandbox, 400, "PackedPolicyTooLarge", message).await;
 }
 
