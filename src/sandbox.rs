@@ -33,6 +33,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 
 use crate::model::Clock;
+use crate::sandbox::config::Key;
 use crate::sandbox::state::State;
 
 pub use config::{SandboxConfig, SandboxFault};
@@ -134,6 +135,34 @@ impl Sandbox {
         provider.and_then(|provider| provider.mint(subject, audience, now, lifetime)).ok_or_else(
             || SandboxFault(format!("no [[provider]] {issuer} has key = \"generated\"")),
         )
+    }
+
+    /// Adds a user with its key, or replaces the one of the same name; `toml` holds what stands below a `[[user]]`.
+    ///
+    /// # Errors
+    /// [`SandboxFault`] with the first thing that is wrong.
+    pub fn add_user(&self, toml: &str) -> Result<(), SandboxFault> {
+        self.state().put_user(config::read(toml)?).map(drop)
+    }
+
+    /// Adds a role, or replaces the one of the same ARN; `toml` holds what stands below a `[[role]]`.
+    ///
+    /// # Errors
+    /// [`SandboxFault`] with the first thing that is wrong.
+    pub fn add_role(&self, toml: &str) -> Result<(), SandboxFault> {
+        self.state().put_role(config::read(toml)?).map(drop)
+    }
+
+    /// Gives the user `name` one more key, which is on; whether there is such a user.
+    #[must_use = "a wrong name changes nothing"]
+    pub fn add_key(&self, name: &str, access_key_id: &str, secret: SecretString) -> bool {
+        let mut state = self.state();
+        let known = state.users.contains_key(name);
+        if known {
+            let key = Key { user: name.to_owned(), secret, active: true };
+            state.keys.insert(access_key_id.to_owned(), key);
+        }
+        known
     }
 
     /// Turns the long-term key `access_key_id` on or off; whether there is one.

@@ -74,12 +74,12 @@ fn say_hello(address: SocketAddr, is_example: bool) -> io::Result<()> {
             out,
             "It holds the users and roles of config/examples/sandbox.toml. In a second terminal:
 
-  export AWS_ENDPOINT_URL_STS=http://{address} AWS_REGION=us-east-1
+  export AWS_ENDPOINT_URL_STS=http://{address} AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID={EXAMPLE_KEY} AWS_SECRET_ACCESS_KEY={EXAMPLE_SECRET}
   aws sts get-caller-identity
   aws sts assume-role --role-arn {EXAMPLE_ROLE} --role-session-name me
 
-(an aws older than 2.13 wants --endpoint-url http://{address} instead of the variable)
+(an aws older than 1.29 or 2.13 wants --endpoint-url http://{address} instead of the variable)
 "
         )?;
     }

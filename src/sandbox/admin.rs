@@ -10,6 +10,7 @@
 //! DELETE /_sandbox/users/NAME
 //! POST   /_sandbox/roles         a role, as in [[role]]; replaces one of the same ARN
 //! DELETE /_sandbox/roles/NAME    or its ARN
+//! POST   /_sandbox/keys          {"user", "access_key_id", "secret_access_key"}: one more for that user
 //! POST   /_sandbox/keys/ID       {"active": false}
 //! DELETE /_sandbox/keys/ID
 //! POST   /_sandbox/reset         back to the configuration
@@ -21,14 +22,14 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::model::timestamp;
 use crate::sandbox::Sandbox;
-use crate::sandbox::config::{RawRole, RawUser, SandboxFault, parse_offset};
+use crate::sandbox::config::{SandboxFault, parse_offset};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::signature::Received;
 
@@ -78,8 +79,16 @@ fn route(sandbox: &Sandbox, path: &str, received: Received<'_>) -> Result<Value,
             Ok(json!({ "now": timestamp(sandbox.now()) }))
         }
         (&Method::POST, "token", "") => token(sandbox, &read(received)?),
-        (&Method::POST, "users", "") => add_user(sandbox, read(received)?),
-        (&Method::POST, "roles", "") => add_role(sandbox, read(received)?),
+        (&Method::POST, "users", "") => {
+            Ok(json!({ "arn": sandbox.state().put_user(read(received)?)? }))
+        }
+        (&Method::POST, "roles", "") => {
+            Ok(json!({ "arn": sandbox.state().put_role(read(received)?)? }))
+        }
+        (&Method::POST, "keys", "") => {
+            let wish: NewKey = read(received)?;
+            found(sandbox.add_key(&wish.user, &wish.access_key_id, wish.secret_access_key))
+        }
         (&Method::POST, "keys", id) => {
             let wish: KeyWish = read(received)?;
             found(sandbox.set_key_active(id, wish.active))
@@ -137,25 +146,6 @@ fn token(sandbox: &Sandbox, wish: &TokenWish) -> Result<Value, Fail> {
     Ok(json!({ "token": token.expose_secret() }))
 }
 
-fn add_user(sandbox: &Sandbox, user: RawUser) -> Result<Value, Fail> {
-    let (name, id) = (user.name.clone(), user.access_key_id.clone());
-    let mut state = sandbox.state();
-    let (user, key) = user.user(&state.home)?;
-    let arn = user.arn.clone();
-    state.keys.retain(|_, key| key.user != name);
-    state.users.insert(name, user);
-    state.keys.insert(id, key);
-    Ok(json!({ "arn": arn }))
-}
-
-fn add_role(sandbox: &Sandbox, role: RawRole) -> Result<Value, Fail> {
-    let mut state = sandbox.state();
-    let role = role.role(&state.home)?;
-    let arn = role.arn.clone();
-    state.roles.insert(arn.clone(), role);
-    Ok(json!({ "arn": arn }))
-}
-
 fn faults(received: Received<'_>) -> Result<Vec<Fault>, Fail> {
     if received.body.first() == Some(&b'[') { read(received) } else { Ok(vec![read(received)?]) }
 }
@@ -196,6 +186,14 @@ struct ClockWish {
 #[serde(deny_unknown_fields)]
 struct KeyWish {
     active: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    user: String,
+    access_key_id: String,
+    secret_access_key: SecretString,
 }
 
 #[derive(Deserialize)]

@@ -64,11 +64,9 @@ impl Refusal {
     }
 }
 
-/// A result: elements in order, some of which hold others.
-#[derive(Clone, Debug)]
+/// A result: elements in order, some of which hold others, some of them secret.
 pub(super) struct Answer(Vec<Node>);
 
-#[derive(Clone, Debug)]
 enum Node {
     Text(&'static str, String),
     Group(&'static str, Vec<Self>),

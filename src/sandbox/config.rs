@@ -19,7 +19,7 @@ use crate::sandbox::principal::{Home, unique_id};
 use crate::sandbox::token::Provider;
 use crate::sandbox::trust::Trust;
 
-pub(super) use raw::{RawRole, RawUser, parse_offset};
+pub(super) use raw::{RawRole, RawUser, parse_offset, read};
 
 /// What a sandbox holds at its start.
 #[derive(Clone, Debug)]

@@ -7,7 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use crate::sandbox::answer::Refusal;
-use crate::sandbox::config::{Key, Limits, Role, SandboxConfig, User};
+use crate::sandbox::config::{
+    Key, Limits, RawRole, RawUser, Role, SandboxConfig, SandboxFault, User,
+};
 use crate::sandbox::count::{Counts, Operation};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::principal::{Home, Kind, Principal};
@@ -61,6 +63,24 @@ impl State {
                 Ok((secret.clone(), principal.clone()))
             }
         }
+    }
+
+    /// Adds a user with its key, or replaces one of the same name and all its keys; gives its ARN.
+    pub(super) fn put_user(&mut self, user: RawUser) -> Result<String, SandboxFault> {
+        let (user, id, key) = user.user(&self.home)?;
+        let (arn, name) = (user.arn.clone(), key.user.clone());
+        self.keys.retain(|_, old| old.user != name);
+        self.users.insert(name, user);
+        self.keys.insert(id, key);
+        Ok(arn)
+    }
+
+    /// Adds a role, or replaces the one of the same ARN; gives its ARN.
+    pub(super) fn put_role(&mut self, role: RawRole) -> Result<String, SandboxFault> {
+        let role = role.role(&self.home)?;
+        let arn = role.arn.clone();
+        self.roles.insert(arn.clone(), role);
+        Ok(arn)
     }
 
     /// Who `access_key_id` belongs to, whether it still works or not.

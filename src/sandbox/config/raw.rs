@@ -7,6 +7,7 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::files;
 use crate::model::{AccountId, Partition, RoleArn};
@@ -19,12 +20,7 @@ use crate::sandbox::trust::{Trust, WebTrust};
 
 /// Reads `text`; relative paths start at `base`.
 pub(super) fn parse(text: &str, base: &Path) -> Result<SandboxConfig, SandboxFault> {
-    // The error's own Display quotes the line, which may hold a key.
-    let raw: RawConfig = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-        SandboxFault(format!("line {line}: {}", error.message()))
-    })?;
+    let raw: RawConfig = read(text)?;
     let home = raw.home()?;
     let mut config = SandboxConfig {
         limits: raw.limits.limits()?,
@@ -37,8 +33,8 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<SandboxConfig, SandboxFau
         home,
     };
     for user in raw.user {
-        let (name, id) = (user.name.clone(), user.access_key_id.clone());
-        let (user, key) = user.user(&config.home)?;
+        let (user, id, key) = user.user(&config.home)?;
+        let name = key.user.clone();
         if config.users.insert(name.clone(), user).is_some() {
             return fault(format!("the user {name} is there twice"));
         }
@@ -65,6 +61,15 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<SandboxConfig, SandboxFau
         )),
         None => Ok(config),
     }
+}
+
+/// Reads `text` as TOML; a fault names the line, but never quotes it, since it may hold a key.
+pub(in crate::sandbox) fn read<T: DeserializeOwned>(text: &str) -> Result<T, SandboxFault> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+        SandboxFault(format!("line {line}: {}", error.message()))
+    })
 }
 
 #[derive(Deserialize)]
@@ -134,12 +139,12 @@ struct RawClock {
     offset: Option<String>,
 }
 
-/// A `[[user]]`, or the body of `POST /_sandbox/users`.
+/// A `[[user]]`, as TOML or JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct RawUser {
-    pub(in crate::sandbox) name: String,
-    pub(in crate::sandbox) access_key_id: String,
+    name: String,
+    access_key_id: String,
     secret_access_key: SecretString,
     active: Option<bool>,
     mfa: Option<RawDevice>,
@@ -155,8 +160,8 @@ struct RawDevice {
 }
 
 impl RawUser {
-    /// The user and the key that it describes.
-    pub(in crate::sandbox) fn user(self, home: &Home) -> Result<(User, Key), SandboxFault> {
+    /// The user and the key that it describes, the key with its id.
+    pub(in crate::sandbox) fn user(self, home: &Home) -> Result<(User, String, Key), SandboxFault> {
         let Self { name, access_key_id, secret_access_key, active, mfa, may_assume } = self;
         if !is_iam_name(&name) {
             return fault(format!(
@@ -181,11 +186,11 @@ impl RawUser {
             may_assume: role_patterns(home, may_assume),
         };
         let key = Key { user: name, secret: secret_access_key, active: active.unwrap_or(true) };
-        Ok((user, key))
+        Ok((user, access_key_id, key))
     }
 }
 
-/// A `[[role]]`, or the body of `POST /_sandbox/roles`.
+/// A `[[role]]`, as TOML or JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct RawRole {
@@ -235,6 +240,11 @@ impl RawRole {
             ));
         }
         let trust = self.trust;
+        if let Some(odd) = trust.principals.iter().find(|principal| !is_principal(principal)) {
+            return fault(format!(
+                "role {arn}: the principal {odd:?} is neither an ARN nor an account of 12 digits nor \"*\""
+            ));
+        }
         if trust.provider.is_none() && (trust.subject.is_some() || trust.audience.is_some()) {
             return fault(format!("role {arn}: subject and audience belong to a provider"));
         }
@@ -339,6 +349,12 @@ fn role_patterns(home: &Home, patterns: Vec<String>) -> Vec<String> {
 fn is_iam_name(name: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(legal)
+}
+
+/// What a trust policy can name.
+fn is_principal(text: &str) -> bool {
+    let is_arn = text.starts_with("arn:") && text.splitn(6, ':').count() == 6;
+    text == "*" || is_arn || AccountId::parse(text).is_some()
 }
 
 fn fault<T>(message: impl Into<String>) -> Result<T, SandboxFault> {

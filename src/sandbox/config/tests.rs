@@ -105,6 +105,10 @@ fn values_out_of_range_are_refused() {
             "[[role]]\nname = \"A\"\ntrust.provider = \"https://x\"".to_owned(),
             "a role trusts the provider https://x, but",
         ),
+        (
+            "[[role]]\nname = \"A\"\ntrust.principals = [\"user/me\"]".to_owned(),
+            "role arn:aws:iam::123456789012:role/A: the principal \"user/me\" is neither",
+        ),
         ("[[provider]]\nissuer = \"x\"\nclient_ids = []".to_owned(), "provider x: give key"),
         (
             "[[provider]]\nissuer = \"x\"\nclient_ids = []\njwks = { inline = \"{}\" }".to_owned(),

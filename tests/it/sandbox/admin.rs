@@ -67,6 +67,13 @@ async fn users_roles_and_keys_come_and_go() {
     assert_eq!(admin(&sandbox, "DELETE", &format!("roles/{}", role("New")), "").await.0, 200);
     assert_eq!(request.send(&sandbox).await.text("Code"), "AccessDenied");
     assert_eq!(admin(&sandbox, "DELETE", path, "").await.0, 200);
+    let new_key =
+        r#"{"user":"new","access_key_id":"AKIANEWNEWNEWNEWNEW2","secret_access_key":"two"}"#;
+    assert_eq!(admin(&sandbox, "POST", "keys", new_key).await.0, 200);
+    let second = Request::new("GetCallerIdentity", ("AKIANEWNEWNEWNEWNEW2", "two"));
+    assert_eq!(second.send(&sandbox).await.text("Arn"), "arn:aws:iam::123456789012:user/new");
+    let nobody = new_key.replace("\"new\"", "\"nobody\"");
+    assert_eq!(admin(&sandbox, "POST", "keys", &nobody).await.0, 404);
     assert_eq!(request.send(&sandbox).await.text("Code"), "InvalidClientTokenId");
     for path in ["keys/AKIANEWNEWNEWNEWNEW1", "roles/New", "users/nobody", "nothing"] {
         assert_eq!(admin(&sandbox, "DELETE", path, "").await.0, 404, "{path}");
@@ -126,4 +133,20 @@ async fn web_pages_and_other_hosts_are_refused() {
     assert_eq!(send(page).await, 403);
     let answer = exchange(&sandbox, "GET /_sandbox/state HTTP/1.0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.0 403 "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tests_change_users_and_roles_by_methods() {
+    let sandbox = example();
+    let user =
+        "name = \"new\"\naccess_key_id = \"AKIANEWNEWNEWNEWNEW1\"\nsecret_access_key = \"new\"";
+    sandbox.add_user(user).unwrap();
+    sandbox.add_role("name = \"New\"\ntrust.principals = [\"*\"]").unwrap();
+    assert!(sandbox.add_key("new", "AKIANEWNEWNEWNEWNEW2", "two".to_owned().into()));
+    assert!(!sandbox.add_key("nobody", "AKIANEWNEWNEWNEWNEW3", "x".to_owned().into()));
+    for keys in [("AKIANEWNEWNEWNEWNEW1", "new"), ("AKIANEWNEWNEWNEWNEW2", "two")] {
+        Request::assume(&role("New"), keys).keys(&sandbox).await;
+    }
+    let fault = sandbox.add_role("name = \"New\"\ntrust.principal = \"*\"").unwrap_err();
+    assert!(fault.to_string().starts_with("line 2: unknown field `principal`"), "{fault}");
 }
