@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
 
 use super::*;
 use crate::model::parse_timestamp;
@@ -118,5 +119,31 @@ fn a_date_that_is_none_is_refused() {
         let authorization = Authorization::read(vector.received()).unwrap();
         let checked = authorization.check_scope(vector.received(), RULES, now());
         assert_eq!(checked.err().map_or("none", |refusal| refusal.code), code, "{stamp}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_header_is_refused_in_good_order(
+        rest in r"[ -~]{0,200}",
+        credential in r"[ -~]{0,40}(/[ -~]{0,10}){3,5}",
+        stamp in r"[ -~]{0,20}|20150830T[0-9]{6}Z",
+    ) {
+        for header in [
+            rest.clone(),
+            format!("AWS4-HMAC-SHA256 {rest}"),
+            format!("AWS4-HMAC-SHA256 Credential={credential},SignedHeaders={rest},Signature=0"),
+        ] {
+            let mut vector = Vector { headers: HeaderMap::new(), ..vectors().remove(0) };
+            vector.headers.insert("authorization", HeaderValue::from_str(&header).unwrap());
+            vector.headers.insert("x-amz-date", HeaderValue::from_str(&stamp).unwrap());
+            let received = vector.received();
+            let verdict = Authorization::read(received).and_then(|authorization| {
+                let at = authorization.check_scope(received, RULES, now())?;
+                authorization.check_signature(received, SECRET, at)
+            });
+            let status = verdict.unwrap_err().status.as_u16();
+            prop_assert!(status == 400 || status == 403);
+        }
     }
 }

@@ -5,6 +5,7 @@ use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaSigningAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -184,4 +185,29 @@ fn a_generated_provider_signs_what_it_then_takes() {
     assert!(check(token.expose_secret(), &[other], now()).is_err(), "another key of that name");
     let foreign = Provider::new(ISSUER.into(), Vec::new(), JwkSet::default());
     assert!(foreign.mint("app", "me", now(), Duration::from_mins(1)).is_none());
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_not_signed_is_refused(header in r"\PC{0,60}", body in r"\PC{0,60}", end in r"[A-Za-z0-9_=-]{0,90}") {
+        let header = format!(r#"{{"alg":"ES256","kid":"sandbox","x":{header:?}}}"#);
+        for (header, body) in [
+            (header.clone(), body.clone()),
+            (header.clone(), json!({ "iss": ISSUER, "sub": body }).to_string()),
+            (body, claims().to_string()),
+            (header, claims().to_string()),
+        ] {
+            let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let token = format!("{}.{}.{end}", encode(&header), encode(&body));
+            prop_assert_eq!(refusal(&token, generated()).0, "InvalidIdentityToken");
+        }
+    }
+}
+
+fn generated() -> &'static [Provider] {
+    static PROVIDERS: std::sync::LazyLock<[Provider; 1]> =
+        std::sync::LazyLock::new(
+            || [Provider::generate(ISSUER.into(), vec!["me".into()]).unwrap()],
+        );
+    &*PROVIDERS
 }
