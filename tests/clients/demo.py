@@ -70,11 +70,11 @@ def lines_to_paste(guide):
 def paste(stage, lines, env):
     """Runs the lines one after another in one shell, as a person would: (line, status, output) of each."""
     mark = "@@ status"
-    script = "".join(f"{line}\necho; echo '{mark}' $?\n" for line in lines)
+    script = "".join(f"{line}\nprintf '\\n{mark} %s\\n' $?\n" for line in lines)
     done = stage.run("bash", "-c", script, env=env, secret_stdout=True, timeout=120)
     stage.secret(*SECRET.findall(done.stdout))
     pieces = re.split(rf"\n{mark} (\d+)\n", done.stdout)
-    return list(zip(lines, map(int, pieces[1::2]), pieces[::2], strict=True)), done.stderr
+    return list(zip(lines, map(int, pieces[1::2]), pieces[:-1:2], strict=True)), done.stderr
 
 
 def pasted(stage, guide, env):
