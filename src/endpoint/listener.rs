@@ -2,20 +2,25 @@
 //!
 //! A door says who came: over TCP nobody vouches for a user, over the Unix socket the kernel does.
 
-use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+mod fault;
+mod socket;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
 use crate::endpoint::guard;
+use crate::endpoint::listener::fault::BindProblem;
+use crate::endpoint::listener::socket::SocketFile;
 use crate::model::{Caller, Channel};
+
+pub use fault::BindFault;
+pub use socket::Reach;
 
 /// Where connections come in.
 pub trait Door: Send + 'static {
@@ -98,16 +103,7 @@ impl Door for TcpDoor {
 #[derive(Debug)]
 pub struct ControlDoor {
     listener: UnixListener,
-    file: Option<SocketFile>,
-}
-
-/// Who may connect to the control socket; what they may have is decided by the kernel's word on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Every local user, as a system's daemon needs it: directory 0755, socket 0666.
-    Everybody,
-    /// The daemon's own user, and root: directory 0700, socket 0600.
-    Owner,
+    _file: Option<SocketFile>,
 }
 
 impl ControlDoor {
@@ -120,12 +116,9 @@ impl ControlDoor {
     /// [`BindFault`] where another daemon listens there, where the directory is open to others, and whatever the
     /// system says.
     pub fn bind(path: &Path, reach: Reach) -> Result<Self, BindFault> {
-        let bound = prepare(path, reach).and_then(|file| {
-            let listener = UnixListener::bind(path)?;
-            fs::set_permissions(path, Permissions::from_mode(reach.socket_mode()))?;
-            Ok(Self { listener, file: Some(file) })
-        });
-        bound.map_err(|problem| BindFault { place: path.display().to_string(), problem })
+        let fault = |problem| BindFault { place: path.display().to_string(), problem };
+        let (listener, file) = SocketFile::bind(path, reach).map_err(fault)?;
+        Self::listen(listener, Some(file)).map_err(|error| fault(BindProblem::Io(error)))
     }
 
     /// Takes a socket that somebody else, such as systemd, has bound, and will remove.
@@ -133,14 +126,18 @@ impl ControlDoor {
     /// # Errors
     /// [`BindFault`] with what the system says.
     pub fn adopt(listener: std::os::unix::net::UnixListener) -> Result<Self, BindFault> {
-        listener
-            .set_nonblocking(true)
-            .and_then(|()| UnixListener::from_std(listener))
-            .map(|listener| Self { listener, file: None })
-            .map_err(|error| BindFault {
-                place: "the inherited socket".to_owned(),
-                problem: BindProblem::Io(error),
-            })
+        Self::listen(listener, None).map_err(|error| BindFault {
+            place: "the inherited socket".to_owned(),
+            problem: BindProblem::Io(error),
+        })
+    }
+
+    fn listen(
+        listener: std::os::unix::net::UnixListener,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: UnixListener::from_std(listener)?, _file: file })
     }
 }
 
@@ -165,115 +162,6 @@ impl Door for ControlDoor {
     }
 }
 
-impl Drop for ControlDoor {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            let _ = fs::remove_file(&file.path);
-        }
-    }
-}
-
-/// A socket file of ours, and the lock that makes it ours.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Reach {
-    fn directory_mode(self) -> u32 {
-        match self {
-            Self::Everybody => 0o755,
-            Self::Owner => 0o700,
-        }
-    }
-
-    fn socket_mode(self) -> u32 {
-        match self {
-            Self::Everybody => 0o666,
-            Self::Owner => 0o600,
-        }
-    }
-}
-
-/// A socket that could not be had, and why.
-#[derive(Debug)]
-pub struct BindFault {
-    place: String,
-    problem: BindProblem,
-}
-
-#[derive(Debug)]
-enum BindProblem {
-    Absent,
-    InUse,
-    Io(io::Error),
-    NoSocket,
-    OpenDirectory(PathBuf, u32),
-    Privileged,
-    Public,
-}
-
-impl BindProblem {
-    fn of(error: io::Error, address: IpAddr) -> Self {
-        let kind = error.kind();
-        if kind == io::ErrorKind::AddrInUse {
-            Self::InUse
-        } else if kind == io::ErrorKind::AddrNotAvailable && !address.is_loopback() {
-            Self::Absent
-        } else if kind == io::ErrorKind::PermissionDenied {
-            Self::Privileged
-        } else {
-            Self::Io(error)
-        }
-    }
-}
-
-impl From<io::Error> for BindProblem {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for BindFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = &self.place;
-        match &self.problem {
-            BindProblem::Absent => write!(
-                f,
-                "this machine has no such address as {place}; give it to the loopback device: ip address add ADDRESS dev lo"
-            ),
-            BindProblem::InUse => {
-                write!(f, "something else listens on {place}; stop it or configure another address")
-            }
-            BindProblem::Io(error) => write!(f, "{place} cannot be listened on: {error}"),
-            BindProblem::NoSocket => {
-                write!(
-                    f,
-                    "{place} is there already and is no socket; remove it or configure another path"
-                )
-            }
-            BindProblem::OpenDirectory(directory, mode) => {
-                let directory = directory.display();
-                write!(
-                    f,
-                    "others can replace {place}, for {directory} is open to them (mode {mode:04o}); run: chmod go-w {directory}"
-                )
-            }
-            BindProblem::Privileged => write!(
-                f,
-                "{place} is not open to this user; ports below 1024 need root, CAP_NET_BIND_SERVICE or a socket from systemd"
-            ),
-            BindProblem::Public => write!(
-                f,
-                "{place} can be reached by other machines; use an address of this one alone, such as 127.0.0.1"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BindFault {}
-
 /// Whether `peer` is a process of this machine that came to `own`.
 ///
 /// Linux takes packets for 169.254.169.254 on any interface, so the address alone keeps no neighbour out; but a
@@ -283,59 +171,11 @@ fn is_local(peer: IpAddr, own: IpAddr) -> bool {
     peer.is_loopback() || peer == own
 }
 
-fn prepare(path: &Path, reach: Reach) -> Result<SocketFile, BindProblem> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
-    if !directory.exists() {
-        DirBuilder::new().recursive(true).mode(reach.directory_mode()).create(directory)?;
-    }
-    let mode = fs::metadata(directory)?.mode() & 0o7777;
-    // In a sticky directory nobody else can replace what is ours.
-    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        return Err(BindProblem::OpenDirectory(directory.to_owned(), mode));
-    }
-    let lock = lock(path)?;
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-        Ok(found) if !found.file_type().is_socket() => return Err(BindProblem::NoSocket),
-        Ok(_) => remove_if_dead(path)?,
-    }
-    Ok(SocketFile { path: path.to_owned(), _lock: lock })
-}
-
-/// Removes the socket at `path` unless somebody answers there.
-fn remove_if_dead(path: &Path) -> Result<(), BindProblem> {
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(BindProblem::InUse),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(BindProblem::Io)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn lock(path: &Path) -> Result<File, BindProblem> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags.bits())
-        .open(name)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(BindProblem::InUse),
-        Err(fs::TryLockError::Error(error)) => Err(error.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::listener::Door;
@@ -31,7 +31,12 @@ pub async fn serve<D: Door, E: Endpoint>(door: D, endpoint: Arc<E>, mut shutdown
     loop {
         let accepted = tokio::select! {
             () = shutdown.begun() => break,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    error!(%error, "the task of a connection died");
+                }
+                continue;
+            }
             accepted = door.accept() => accepted,
         };
         match accepted {

@@ -24,3 +24,4 @@ mod wire_control;
 mod wire_imds;
 mod wire_load;
 mod wire_server;
+mod wire_tokens;

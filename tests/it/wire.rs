@@ -11,9 +11,9 @@ use credbroker::endpoint::server::{Shutdown, Stop, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{Container, Control, Desk, Endpoint, Imds};
 use credbroker::model::{
-    AccountId, Base, Call, Caller, Channel, ClientSettings, Clock, Dialect, Failure, FailureKind,
-    Hop, KeySource, LongTermKey, Plan, ProfileName, Region, RoleArn, RoleRequest,
-    SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity, parse_timestamp,
+    Base, Call, Caller, Channel, ClientSettings, Clock, Dialect, Failure, FailureKind, Hop,
+    KeySource, LongTermKey, Plan, ProfileName, Region, RoleArn, RoleRequest, SessionCredentials,
+    SessionName, SessionTags, Signer, StsEndpoint, Validity, parse_timestamp,
 };
 use credbroker::policy::Access;
 use credbroker::seal::Key;
@@ -343,11 +343,4 @@ pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let start = Instant::now();
     let result = work.await;
     (result, start.elapsed())
-}
-
-#[test]
-fn an_account_is_part_of_the_fixture() {
-    let role = plan("reader", "arn:aws:iam::123456789012:role/Reader");
-    let account = role.last.call.request().role_arn.account();
-    assert_eq!(account, AccountId::parse("123456789012"));
 }
