@@ -72,7 +72,7 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
         Command::Sandbox(wish) => sandbox::run(wish.config.file, wish.address),
         Command::Serve(wish) => {
             let format = wish.log_format.map_or_else(LogFormat::detect, Into::into);
-            serve::run(wish.config.file, format)
+            serve::run(wish.config.file.as_deref(), format)
         }
         Command::Status(wish) => {
             status::run(&daemon(&wish.control), wish.profile.as_ref(), wish.json)

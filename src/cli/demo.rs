@@ -42,14 +42,14 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let sts = format!("http://{}", listener.local_addr().map_err(internal)?);
     let imds = free_address().map_err(internal)?;
     let props = Props::new(directory, &sts, &imds).map_err(internal)?;
-    let config =
-        SandboxConfig::parse(&props.sandbox).map_err(|fault| internal(fault.to_string()))?;
+    let config = SandboxConfig::parse(&props.sandbox)
+        .map_err(|fault| internal(std::io::Error::other(fault)))?;
     let sandbox = Sandbox::new(config, clock);
     props.renew_token(&sandbox).map_err(internal)?;
 
     let surroundings = Surroundings::of_process();
     let config = config::load(&props.config, &surroundings)
-        .map_err(|faults| serve::complaint(DaemonFault::Config(faults)))?;
+        .map_err(|faults| serve::complaint(&DaemonFault::Config(faults)))?;
     let control = config.daemon.control.clone();
     let source = Live::new(Sts::new(clock));
     // Sockets that systemd may hold are for a daemon that it started.
@@ -59,7 +59,7 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let serving = sandbox.clone().serve(listener, async move { sandbox_shutdown.begun().await });
     let serving = tokio::spawn(serving);
     let daemon = Daemon::build(config, &surroundings, source, clock, &mut sockets)
-        .map_err(serve::complaint)?;
+        .map_err(|fault| serve::complaint(&fault))?;
     let broker = daemon.broker().clone();
     let lending = tokio::spawn(daemon.run(shutdown));
 
@@ -111,7 +111,7 @@ fn program_directory() -> PathBuf {
     program.and_then(|path| Some(path.parent()?.to_owned())).unwrap_or_default()
 }
 
-fn internal(error: impl ToString) -> Complaint {
+fn internal(error: std::io::Error) -> Complaint {
     Complaint::new(Exit::Internal, error.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! `serve`: the daemon.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
 
@@ -12,24 +12,24 @@ use crate::systemd::Sockets;
 use crate::telemetry::{self, LogFormat};
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(config: Option<PathBuf>, log_format: LogFormat) -> Result<Exit, Complaint> {
+pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, Complaint> {
     let sockets = Sockets::take();
     telemetry::start(log_format, LevelFilter::INFO);
-    daemon::serve_until_told(config.as_deref(), &Surroundings::of_process(), sockets)
+    daemon::serve_until_told(config, &Surroundings::of_process(), sockets)
         .map(|()| Exit::Success)
-        .map_err(complaint)
+        .map_err(|fault| complaint(&fault))
 }
 
 /// A daemon that cannot start, as a person is told; the faults of a configuration are shown in full before.
-pub(super) fn complaint(fault: DaemonFault) -> Complaint {
-    if let DaemonFault::Config(faults) = &fault {
+pub(super) fn complaint(fault: &DaemonFault) -> Complaint {
+    if let DaemonFault::Config(faults) = fault {
         exit::warn(&faults.render(std::io::stderr().is_terminal()).trim_end());
         return Complaint::new(
             Exit::Config,
             "the configuration cannot be used; mend it and try again",
         );
     }
-    let exit = match &fault {
+    let exit = match fault {
         DaemonFault::Bind(_) | DaemonFault::Runtime(_) => Exit::NotNow,
         DaemonFault::Config(_)
         | DaemonFault::Key(_)
