@@ -48,15 +48,22 @@ def usage(stage):
 
 
 def files(stage):
+    """A fault of a file is one line that says what, then its place and the remedy, as a compiler shows them."""
     missing = stage.dir / "missing.toml"
-    fails(stage, "no configuration: serve", ["serve", "--config", missing], CONFIG, "missing.toml")
-    fails(stage, "no configuration: check", ["check", "--config", missing], CONFIG, "missing.toml")
     broken = stage.write("broken.toml", "[daemon]\nstate_dir = \"state\n")
     for command in ("serve", "check"):
+        with stage.case(f"no configuration: {command}"):
+            said = faulty(stage.run(BIN, command, "--config", missing))
+            assert said.splitlines()[0] == f"error: {missing} does not exist", said
+            assert "help: " in said, said
         with stage.case(f"broken TOML: {command}"):
-            done = stage.run(BIN, command, "--config", broken)
-            assert done.returncode == CONFIG and not done.stdout, f"{done.returncode}: {done.stdout}"
-            assert "broken.toml:2:" in done.stderr, done.stderr
+            said = faulty(stage.run(BIN, command, "--config", broken))
+            assert said.startswith("error: ") and "broken.toml:2:" in said, said
+
+
+def faulty(done):
+    assert done.returncode == CONFIG and not done.stdout, f"{done.returncode}: {done.stdout}{done.stderr}"
+    return done.stderr
 
 
 def faults_together(stage):
@@ -64,6 +71,7 @@ def faults_together(stage):
     secret = "kJ4vS0mEs3cr3tkJ4vS0mEs3cr3tkJ4vS0mEs3cr"
     stage.secret(secret)
     stage.write("loose.json", {"Version": 1, "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": secret}, 0o644)
+    stage.write("sound.json", {"Version": 1, "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": secret})
     text = "\n".join([
         "[daemon]",
         'stat_dir = "state"',  # 2: unknown, and one letter from state_dir
@@ -79,7 +87,7 @@ def faults_together(stage):
         'source_profile = "nobody"',  # 12: no such source
         f'role_arn = "{ROLE}"',
         "[profile.d]",
-        'source_profile = "base"',
+        'access_key = { file = "sound.json" }',
         f'role_arn = "{ROLE}"',
         "duration_seconds = 60",  # 17: below AWS's shortest
         "[profile.e]",
@@ -88,16 +96,14 @@ def faults_together(stage):
     path = stage.write("faults.toml", text + "\n")
     done = stage.run(BIN, "check", "--config", path)
     with stage.case("all faults at once"):
-        assert done.returncode == CONFIG and not done.stdout, f"{done.returncode}: {done.stdout}"
-        assert secret not in done.stderr, "a secret is quoted"
+        assert secret not in faulty(done), "a secret is quoted"
     faults = {"an unknown key": [2], "a loose secret file": [4], "a loop": [6, 9], "a missing source": [12],
               "a value out of range": [17], "a secret in plain text": [19]}
     for name, lines in faults.items():
         with stage.case(f"{name} is told at its place"):
             assert any(f"faults.toml:{line}:" in done.stderr for line in lines), done.stderr
     with stage.case("serve refuses the same, before anything is bound"):
-        done = stage.run(BIN, "serve", "--config", path)
-        assert done.returncode == CONFIG and "faults.toml:19:" in done.stderr, f"{done.returncode}: {done.stderr}"
+        assert "faults.toml:19:" in faulty(stage.run(BIN, "serve", "--config", path))
         assert not list(stage.dir.rglob("*.sock"))
 
 
@@ -109,10 +115,10 @@ def sockets(stage):
         taken.listen()
         port = taken.getsockname()[1]
         path = stage.write("taken.toml", config("base.json", profiles, container=port))
-        fails(stage, "a port that is taken", ["serve", "--config", path], CONFIG, f"127.0.0.1:{port}", "something else listens")
+        fails(stage, "a port that is taken", ["serve", "--config", path], NOT_NOW, f"127.0.0.1:{port}", "something else listens")
     text = config("base.json", profiles).replace('"control.sock"', '"/proc/credbroker/control.sock"')
     path = stage.write("socket.toml", text)
-    fails(stage, "a socket path that cannot be written", ["serve", "--config", path], CONFIG, "/proc/credbroker")
+    fails(stage, "a socket path that cannot be written", ["serve", "--config", path], NOT_NOW, "/proc/credbroker")
 
 
 def answers(stage):
