@@ -37,6 +37,16 @@ impl Context<'_> {
     ) -> Option<At<PathBuf>> {
         match read(&path.value) {
             Ok(()) => Some(path),
+            // Whoever checks as root may do so for a daemon with a user of its own.
+            Err(FileFault { problem: FileProblem::Stranger(owner), .. })
+                if self.surroundings.uid == ROOT =>
+            {
+                let title = format!("{} belongs to user id {owner}", path.value.display());
+                let fault = Fault::warning(path.span.clone(), title);
+                self.findings
+                    .add(fault.help("a daemon that runs as another user will not take it"));
+                Some(path)
+            }
             Err(fault) => {
                 self.findings.add(file_fault(&path, &fault));
                 None
@@ -131,5 +141,34 @@ pub(super) fn secret_file(path: &Path) -> Result<(), FileFault> {
     files::read_secret(path, MAX_SECRET_BYTES).map(drop)
 }
 
+/// The user id of root.
+const ROOT: u32 = 0;
+
 /// Largest key or token file in bytes: far above any key, any token and any shared credentials file.
 const MAX_SECRET_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of_a_strangers_file(uid: u32) -> (bool, bool) {
+        let surroundings = Surroundings { uid, ..Surroundings::default() };
+        let findings = Findings::default();
+        let context = Context {
+            surroundings: &surroundings,
+            directory: Path::new("/etc"),
+            findings: &findings,
+        };
+        let path = At { value: "/etc/key".into(), span: 0..0 };
+        let stranger = |path: &Path| {
+            Err(FileFault { path: path.to_owned(), problem: FileProblem::Stranger(998) })
+        };
+        (context.readable(path, stranger).is_some(), findings.has_errors())
+    }
+
+    #[test]
+    fn root_may_check_what_belongs_to_the_daemons_user() {
+        assert_eq!(faults_of_a_strangers_file(0), (true, false));
+        assert_eq!(faults_of_a_strangers_file(1000), (false, true));
+    }
+}

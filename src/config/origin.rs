@@ -99,8 +99,10 @@ fn systemd_credential(name: &At<String>, context: &Context<'_>) -> Option<KeySou
     }
     let Some(directory) = &context.surroundings.credentials_directory else {
         let title = "systemd hands over no credentials here: $CREDENTIALS_DIRECTORY is not set";
-        let help =
-            format!("add LoadCredential={}:/PATH to the unit that runs credbroker", name.value);
+        let load = format!("LoadCredential={}:/PATH", name.value);
+        let help = format!(
+            "add {load} to the unit; to check from a shell: systemd-run --pipe -p {load} credbroker check"
+        );
         context.findings.add(Fault::error(name.span.clone(), title).help(help));
         return None;
     };

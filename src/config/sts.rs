@@ -85,19 +85,13 @@ impl Settings {
         }
         let url = stated.url();
         let dialect = stated.dialect();
-        let host_region = url.and_then(|url| url.value.aws_region());
         let region = self.region.as_ref().or(leaf.region.as_ref());
         if dialect == Dialect::Aws {
             check_partition(role, region, url, context);
         }
-        if let (Some(region), Some(of_host)) = (region, &host_region)
-            && region.value != *of_host
-        {
-            let title = format!("the endpoint is in {}", of_host.as_str());
-            let fault = Fault::error(region.span.clone(), title);
-            context.findings.add(fault.help(format!("write region = \"{}\"", of_host.as_str())));
-        }
-        let region = region.map(|region| region.value.clone()).or(host_region);
+        // An endpoint of AWS's takes signatures for its own region alone, whichever the clients work in.
+        let of_host = url.and_then(|url| url.value.aws_region());
+        let region = of_host.or_else(|| region.map(|region| region.value.clone()));
         Some(StsEndpoint {
             dialect,
             url: url.map(|url| url.value.text()),

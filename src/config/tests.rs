@@ -150,11 +150,13 @@ fn another_system_is_told_by_its_address() {
 }
 
 #[test]
-fn an_address_of_aws_gives_the_region_to_sign_for() {
-    let url = "endpoint_url = \"https://sts.eu-central-1.amazonaws.com\"";
+fn an_address_of_aws_gives_the_region_to_sign_for_and_clients_keep_theirs() {
+    let url = "region = \"eu-west-1\"\n\
+               services = { sts = { endpoint_url = \"https://sts.amazonaws.com\" } }";
     let plan = plan(&role("reader", "key", url), "reader");
-    assert_eq!(plan.last.sts.region.as_str(), "eu-central-1");
+    assert_eq!(plan.last.sts.region.as_str(), "us-east-1");
     assert_eq!(plan.last.sts.dialect, Dialect::Aws);
+    assert_eq!(plan.client.region.as_ref().unwrap().as_str(), "eu-west-1");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Url {
             "vpce" => labels.next()?,
             region => region,
         };
-        Region::parse(region)
+        Region::parse(region).filter(|region| region.as_str().contains('-'))
     }
 
     fn aws_suffix(&self) -> Option<(&str, &'static str)> {
@@ -140,6 +140,7 @@ mod tests {
             assert_eq!(url(text).partition().unwrap().name, partition, "{text}");
             assert_eq!(url(text).aws_region().unwrap().as_str(), region, "{text}");
         }
+        assert!(url("https://bucket.s3.amazonaws.com").aws_region().is_none());
         assert!(url("https://rgw.example:8443").partition().is_none());
         assert!(url("https://notamazonaws.com").partition().is_none());
     }
