@@ -164,6 +164,9 @@ impl Reader {
         if !self.in_value() {
             self.open.clear();
             self.place = Place::Key;
+        } else if !matches!(self.open.last(), Some(Open::Array(_))) && self.place != Place::Key {
+            // A key, its value and what is between them stand on one line.
+            self.place = Place::Done;
         }
     }
 
@@ -222,7 +225,10 @@ impl Reader {
                 self.place = Place::KeyRead;
                 if shown { Show::Clear } else { Show::Stars }
             }
-            Place::KeyRead | Place::Done => Show::Stars,
+            Place::KeyRead | Place::Done => {
+                self.place = Place::Done;
+                Show::Stars
+            }
             Place::Value => {
                 self.place = Place::Done;
                 self.value(text)
@@ -236,7 +242,8 @@ impl Reader {
             (Rule::All, _) => true,
             (Rule::FirstOfList, Some(Open::Array(rest))) => {
                 *rest = Rule::None;
-                true
+                // A whole command line in the place of the program.
+                !text.contains(char::is_whitespace)
             }
             (Rule::FirstOfList | Rule::None, _) => false,
             (Rule::Url, _) => !text.contains(['@', '?']),
