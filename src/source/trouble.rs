@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_xml::decode::{Document, try_data};
+use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{Failure, FailureKind, RoleArn, StsEndpoint, timestamp};
@@ -112,7 +112,7 @@ impl Trouble<'_> {
         asked: SystemTime,
     ) -> Failure {
         let status = raw.status().as_u16();
-        match said.or_else(|| s3_error(raw)) {
+        match said.or_else(|| foreign_error(raw)) {
             Some((code, message)) => {
                 let request_id = request_id.map(ToOwned::to_owned);
                 self.refused(No { status, code, message, request_id }, asked, date(raw))
@@ -237,16 +237,26 @@ fn date(response: &HttpResponse) -> Option<SystemTime> {
     SystemTime::try_from(date).ok()
 }
 
-/// Code and message of an S3-shaped body: `<Error><Code>..</Code><Message>..</Message></Error>`.
-fn s3_error(response: &HttpResponse) -> Option<(String, String)> {
+/// Code and message of a body that the SDK does not read: an `<Error>` alone, as S3 and Ceph write it, or one in
+/// `<Errors>`, as EC2 and emulators do.
+fn foreign_error(response: &HttpResponse) -> Option<(String, String)> {
     let body = std::str::from_utf8(response.body().bytes()?).ok()?;
     let mut document = Document::new(body);
     let mut root = document.root_element().ok()?;
-    if root.start_el().local() != "Error" {
-        return None;
+    match root.start_el().local() {
+        "Error" => code_and_message(root),
+        "ErrorResponse" | "Response" => {
+            let mut errors = root.next_tag().filter(|tag| tag.start_el().local() == "Errors")?;
+            let first = errors.next_tag().filter(|tag| tag.start_el().local() == "Error")?;
+            code_and_message(first)
+        }
+        _ => None,
     }
+}
+
+fn code_and_message(mut error: ScopedDecoder<'_, '_>) -> Option<(String, String)> {
     let (mut code, mut message) = (String::new(), String::new());
-    while let Some(mut tag) = root.next_tag() {
+    while let Some(mut tag) = error.next_tag() {
         match tag.start_el().local() {
             "Code" => code = try_data(&mut tag).ok()?.into_owned(),
             "Message" => message = try_data(&mut tag).ok()?.into_owned(),

@@ -91,6 +91,17 @@ fn an_s3_shaped_error_is_read_from_the_body() {
 }
 
 #[test]
+fn an_error_in_a_list_is_read_from_the_body() {
+    let error = "<Error><Code>AccessDenied</Code><Message>no</Message><Type>Sender</Type></Error>";
+    for (open, close) in [("<ErrorResponse>", "</ErrorResponse>"), ("<Response>", "</Response>")] {
+        let body = format!("{open}<Errors>{error}</Errors>{close}");
+        let unhandled = AssumeRoleError::unhandled("no code");
+        let failure = failure(&SdkError::service_error(unhandled, response(403, &body)));
+        assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Refused, "AccessDenied"));
+    }
+}
+
+#[test]
 fn a_page_of_somebody_else_is_no_answer_and_is_not_repeated() {
     let body = "<html>Welcome</html>";
     let unhandled = AssumeRoleError::unhandled("no code");
