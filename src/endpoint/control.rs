@@ -1,6 +1,6 @@
 //! The control socket: what the command line asks the daemon, over a Unix socket on which the kernel names the caller.
 //!
-//! The paths and types are in [`wire`]; how a profile's state is told is in [`view`]. Every request is decided for its
+//! The paths and types are in [`wire`]; how a profile's state is told is in `view`. Every request is decided for its
 //! profile; lists hold what the caller may have and nothing else.
 
 mod view;
