@@ -1,7 +1,7 @@
 //! The broker: it holds a lease for every set of credentials somebody asked for.
 //!
 //! A lease belongs to a plan's prefix: each role that a chain walks through is a lease of its own, so two
-//! profiles behind one role ask for it once. One task owns one lease ([`task`]); everybody else holds a
+//! profiles behind one role ask for it once. One task owns one lease (`task.rs`); everybody else holds a
 //! [`Lease`], a handle on its snapshot. The broker hands a lease out only for a [`Grant`].
 
 mod held;

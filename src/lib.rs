@@ -8,7 +8,7 @@
 //! model  <-  policy  <-  { config, source }  <-  broker  <-  endpoint  <-  daemon, cli
 //! ```
 //!
-//! Beside them stand leaves that know nothing of the crate ([`child`], [`files`], [`ini`], [`peer`], [`seal`],
+//! Beside them stand leaves that know nothing of the crate ([`child`], [`files`], [`ini`], [`seal`],
 //! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
@@ -29,7 +29,6 @@ pub mod sandbox;
 pub mod child;
 pub mod files;
 pub mod ini;
-pub mod peer;
 pub mod seal;
 pub mod systemd;
 pub mod telemetry;

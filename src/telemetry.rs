@@ -34,11 +34,17 @@ impl LogFormat {
 
 /// Starts the log of this process at `level`; text where the journal does not answer. A second call does nothing.
 pub fn start(format: LogFormat, level: LevelFilter) {
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::INFO))
-        .with_target(env!("CARGO_CRATE_NAME"), level);
+    let layer = layer(format).with_filter(targets(level));
     // A subscriber that is there already belongs to a test.
-    let _ = tracing_subscriber::registry().with(layer(format).with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(layer).try_init();
+}
+
+/// What is logged at `level`: of this crate everything up to it, of libraries never more than INFO.
+#[must_use]
+pub fn targets(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
 fn layer<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

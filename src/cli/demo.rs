@@ -32,20 +32,20 @@ pub(super) fn run(directory: Option<PathBuf>) -> Result<Exit, Complaint> {
         let what = format!("the demo's directory cannot be made: {error}; name one with --dir");
         Complaint::new(Exit::Config, what)
     })?;
-    runtime.map_err(internal)?.block_on(play(&directory))?;
+    runtime.map_err(|error| internal(&error))?.block_on(play(&directory))?;
     Ok(Exit::Success)
 }
 
 async fn play(directory: &Directory) -> Result<(), Complaint> {
     let clock = Clock::system();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(internal)?;
-    let sts = format!("http://{}", listener.local_addr().map_err(internal)?);
-    let imds = free_address().map_err(internal)?;
-    let props = Props::new(directory, &sts, &imds).map_err(internal)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| internal(&error))?;
+    let sts = format!("http://{}", listener.local_addr().map_err(|error| internal(&error))?);
+    let imds = free_address().map_err(|error| internal(&error))?;
+    let props = Props::new(directory, &sts, &imds).map_err(|error| internal(&error))?;
     let config = SandboxConfig::parse(&props.sandbox)
-        .map_err(|fault| internal(std::io::Error::other(fault)))?;
+        .map_err(|fault| internal(&std::io::Error::other(fault)))?;
     let sandbox = Sandbox::new(config, clock);
-    props.renew_token(&sandbox).map_err(internal)?;
+    props.renew_token(&sandbox).map_err(|error| internal(&error))?;
 
     let surroundings = Surroundings::of_process();
     let config = config::load(&props.config, &surroundings)
@@ -72,7 +72,7 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
         imds: format!("http://{imds}"),
     };
     print::report(&guide::text(&places, Tools::find().await))?;
-    let told = told_to_stop().map_err(internal)?;
+    let told = told_to_stop().map_err(|error| internal(&error))?;
     let watching = watch::leases(&broker, surroundings.uid);
     tokio::select! {
         () = told => {}
@@ -111,7 +111,7 @@ fn program_directory() -> PathBuf {
     program.and_then(|path| Some(path.parent()?.to_owned())).unwrap_or_default()
 }
 
-fn internal(error: std::io::Error) -> Complaint {
+fn internal(error: &std::io::Error) -> Complaint {
     Complaint::new(Exit::Internal, error.to_string())
 }
 

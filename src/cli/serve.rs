@@ -1,6 +1,6 @@
 //! `serve`: the daemon.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
@@ -15,20 +15,19 @@ use crate::telemetry::{self, LogFormat};
 pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, Complaint> {
     let sockets = Sockets::take();
     telemetry::start(log_format, LevelFilter::INFO);
-    daemon::serve_until_told(config, &Surroundings::of_process(), sockets)
-        .map(|()| Exit::Success)
-        .map_err(|fault| complaint(&fault))
+    match daemon::serve_until_told(config, &Surroundings::of_process(), sockets) {
+        Ok(()) => Ok(Exit::Success),
+        Err(DaemonFault::Config(faults)) => {
+            // Each with its place and its remedy, as `check` shows them: a line more would say nothing.
+            exit::warn(&faults.render(io::stderr().is_terminal()));
+            Ok(Exit::Config)
+        }
+        Err(fault) => Err(complaint(&fault)),
+    }
 }
 
-/// A daemon that cannot start, as a person is told; the faults of a configuration are shown in full before.
+/// A daemon that cannot start, as a person is told.
 pub(super) fn complaint(fault: &DaemonFault) -> Complaint {
-    if let DaemonFault::Config(faults) = fault {
-        exit::warn(&faults.render(std::io::stderr().is_terminal()).trim_end());
-        return Complaint::new(
-            Exit::Config,
-            "the configuration cannot be used; mend it and try again",
-        );
-    }
     let exit = match fault {
         DaemonFault::Bind(_) | DaemonFault::Runtime(_) => Exit::NotNow,
         DaemonFault::Config(_)

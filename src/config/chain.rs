@@ -16,7 +16,8 @@ pub(super) struct Profiles<'a>(BTreeMap<&'a str, &'a Profile>);
 
 /// What the first hop of a chain is signed with, and the profiles whose roles are assumed, in order.
 struct Chain<'a> {
-    base: Start<'a>,
+    /// `None` where something on the way has a fault of its own: then the roles are checked, and nothing comes of it.
+    base: Option<Start<'a>>,
     roles: Vec<(&'a Profile, &'a Parameters)>,
 }
 
@@ -35,9 +36,8 @@ impl<'a> Profiles<'a> {
     pub(super) fn plans(&self, eager: &BTreeSet<ProfileName>, context: &Context<'_>) -> Vec<Plan> {
         self.check_names(context);
         let loops = self.loops(context);
-        let sound = |profile: &&&'a Profile| !loops.contains(profile.name.as_str());
         self.warn_of_idle_keys(context);
-        let plans = self.0.values().filter(sound);
+        let plans = self.0.values();
         plans.filter_map(|profile| self.plan(profile, eager, &loops, context)).collect()
     }
 
@@ -133,14 +133,14 @@ impl<'a> Profiles<'a> {
         loops: &BTreeSet<&str>,
         context: &Context<'_>,
     ) -> Option<Plan> {
-        let chain = self.chain(leaf, loops)?;
+        let chain = self.chain(leaf, loops);
         let mut hops = Vec::new();
         for (index, (profile, parameters)) in chain.roles.iter().enumerate() {
             let sts = profile.sts.endpoint(&leaf.sts, &parameters.arn, context);
             let way = match (&chain.base, index) {
-                (Start::Token(token), 0) => Way::Token((*token).clone()),
-                (Start::Key(_), 0) => Way::Key,
-                (Start::Key(_) | Start::Token(_), _) => Way::Role,
+                (Some(Start::Token(token)), 0) => Way::Token((*token).clone()),
+                (Some(Start::Key(_)) | None, 0) => Way::Key,
+                (Some(Start::Key(_) | Start::Token(_)) | None, _) => Way::Role,
             };
             let hop = sts.and_then(|sts| {
                 let call = role::call(parameters, way, sts.dialect, context)?;
@@ -151,7 +151,7 @@ impl<'a> Profiles<'a> {
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
         let mut through: Vec<Hop> = hops.into_iter().collect::<Option<_>>()?;
         let last = through.pop()?;
-        let base = match chain.base {
+        let base = match chain.base? {
             Start::Key(source) => Base::Key(source.clone()),
             Start::Token(_) => Base::Anonymous,
         };
@@ -161,28 +161,29 @@ impl<'a> Profiles<'a> {
         Some(Plan { profile: leaf.name.clone(), base, through, last, client, eager })
     }
 
-    /// `None` where something on the way has a fault of its own, or is no role.
-    fn chain(&self, leaf: &'a Profile, loops: &BTreeSet<&str>) -> Option<Chain<'a>> {
-        if loops.contains(leaf.name.as_str()) {
-            return None;
-        }
+    fn chain(&self, leaf: &'a Profile, loops: &BTreeSet<&str>) -> Chain<'a> {
         let mut roles = Vec::new();
+        let mut sound = true;
         let mut here = leaf;
         let base = loop {
             match &here.role {
-                Role::Bad => return None,
+                Role::Bad => sound = false,
                 Role::Some(parameters) => roles.push((here, &**parameters)),
                 Role::None => {}
             }
-            match &here.origin {
-                Origin::Bad | Origin::None => return None,
-                Origin::Key(source) => break Start::Key(source),
-                Origin::Token(token) => break Start::Token(&token.value),
-                Origin::Profile(_) => here = self.source_of(here)?,
+            let source = match &here.origin {
+                Origin::Bad | Origin::None => None,
+                Origin::Key(source) => break Some(Start::Key(source)),
+                Origin::Token(token) => break Some(Start::Token(&token.value)),
+                Origin::Profile(_) => self.source_of(here),
+            };
+            match source {
+                Some(source) if !loops.contains(leaf.name.as_str()) => here = source,
+                Some(_) | None => break None,
             }
         };
         roles.reverse();
-        (!roles.is_empty()).then_some(Chain { base, roles })
+        Chain { base: base.filter(|_| sound), roles }
     }
 
     fn warn_of_idle_keys(&self, context: &Context<'_>) {

@@ -208,11 +208,9 @@ fn list(profiles: &[ProfileName]) -> String {
     names.join(", ")
 }
 
-/// In the words of the configuration, seconds left out where there are minutes.
+/// In the words of the configuration, to the second.
 fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let whole = if seconds >= 60 { seconds - seconds % 60 } else { seconds };
-    humantime::format_duration(Duration::from_secs(whole)).to_string()
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
 /// What an STS gives where nobody asks for more or less (contract E.1, E.4, E.5).

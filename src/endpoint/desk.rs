@@ -1,9 +1,9 @@
-//! Where endpoints ask for credentials: the rules and the broker behind them, and a line in the audit for every answer.
+//! Where endpoints ask for credentials: the rules and the broker behind them, and a line in the audit for every refusal.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
 use crate::model::{Caller, Channel, Failure, FailureKind, Plan, ProfileName};
@@ -102,7 +102,7 @@ impl Desk {
 
     /// Writes down that the caller gets `held`.
     pub(super) fn note_lent(caller: &Caller, profile: &ProfileName, held: &Held) {
-        info!(
+        debug!(
             target: AUDIT,
             %profile,
             channel = channel(caller),
@@ -156,5 +156,6 @@ fn channel(caller: &Caller) -> &'static str {
     }
 }
 
-/// The target of the audit's lines: exactly one for every grant and every refusal.
-const AUDIT: &str = "audit";
+/// The target of the audit's lines: one for every refusal, and, at DEBUG, one for every grant, of which there may be
+/// thousands a second.
+const AUDIT: &str = "credbroker::audit";

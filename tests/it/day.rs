@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{
@@ -64,8 +64,8 @@ impl HttpConnector for InMemory {
 }
 
 /// A world in which only time has to pass.
-struct World {
-    sandbox: Sandbox,
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
     clock: Clock,
     broker: Broker,
     container: Arc<Container>,
@@ -73,10 +73,12 @@ struct World {
     key: Key,
     /// The secret and the token that came with each key id.
     issued: HashMap<String, (String, String)>,
+    /// Every ticket and every token that a client had.
+    passes: Mutex<Vec<String>>,
 }
 
 /// Credentials as a client got them.
-struct Got {
+pub(crate) struct Got {
     id: String,
     secret: String,
     token: String,
@@ -85,7 +87,7 @@ struct Got {
 
 impl World {
     /// A profile `it` whose sessions live `seconds`, and `chained`, one role further.
-    fn new(seconds: u64) -> Self {
+    pub(crate) fn new(seconds: u64) -> Self {
         let start = parse_timestamp("2026-03-01T00:00:00.4Z").unwrap();
         let clock = Clock::simulated(start);
         let sandbox = Sandbox::new(SandboxConfig::parse(SANDBOX).unwrap(), clock);
@@ -123,6 +125,7 @@ impl World {
             imds: Arc::new(imds),
             key,
             issued: HashMap::new(),
+            passes: Mutex::default(),
         }
     }
 
@@ -133,11 +136,21 @@ impl World {
     fn ticket(&self, profile: &str) -> String {
         let expires = self.clock.now() + Duration::from_hours(1);
         let claims = TicketClaims { profile: name(profile), uid: 1000, expires, epoch: 0 };
-        claims.issue(&self.key).unwrap().expose_secret().to_owned()
+        let ticket = claims.issue(&self.key).unwrap().expose_secret().to_owned();
+        self.passes.lock().unwrap().push(ticket.clone());
+        ticket
+    }
+
+    /// Everything secret that went over a wire: the key, what was issued, tickets and tokens.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let issued =
+            self.issued.values().flat_map(|(secret, token)| [secret.clone(), token.clone()]);
+        let passes = self.passes.lock().unwrap().clone();
+        issued.chain(passes).chain([SECRET.to_owned()]).collect()
     }
 
     /// Asks the container endpoint on a connection of its own; `Err` is the status and the body.
-    async fn ask_container(&self, profile: &str) -> Result<Got, (u16, String)> {
+    pub(crate) async fn ask_container(&self, profile: &str) -> Result<Got, (u16, String)> {
         let ticket = self.ticket(profile);
         let mut client = Client::connect(&self.container, anybody(Channel::Container));
         let head = format!(
@@ -152,12 +165,13 @@ impl World {
     }
 
     /// Fetches a token and asks the IMDS endpoint with it.
-    async fn ask_imds(&self) -> Result<Got, u16> {
+    pub(crate) async fn ask_imds(&self) -> Result<Got, u16> {
         let mut client = Client::connect(&self.imds, anybody(Channel::Imds));
         client
             .send("PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\nX-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\r\n")
             .await;
         let token = client.response().await.body;
+        self.passes.lock().unwrap().push(token.clone());
         let path = "/latest/meta-data/iam/security-credentials/it";
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: 169.254.169.254\r\n");
         let _ = write!(head, "x-aws-ec2-metadata-token: {token}\r\n\r\n");
@@ -171,7 +185,7 @@ impl World {
     }
 
     /// Checks that all values are of one issuance, and the expiry the one that the STS gave (contract F 63, 64).
-    fn check(&mut self, got: &Got, least: Duration) {
+    pub(crate) fn check(&mut self, got: &Got, least: Duration) {
         let left = got.expires.duration_since(self.clock.now()).unwrap_or_default();
         assert!(left >= least, "{} s left at {}", left.as_secs(), timestamp(self.clock.now()));
         let pair = (got.secret.clone(), got.token.clone());

@@ -16,6 +16,7 @@ mod config;
 mod day;
 mod fake_daemon;
 mod layers;
+mod leaks;
 mod papers;
 mod sandbox;
 mod wire;

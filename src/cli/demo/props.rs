@@ -31,7 +31,7 @@ impl Directory {
                 builder.recursive(true);
                 std::path::absolute(path)?
             }
-            None => std::env::temp_dir().join(format!("credbroker-demo-{:016x}", random()?)),
+            None => std::env::temp_dir().join(format!("credbroker-demo-{:08x}", random()? >> 32)),
         };
         builder.create(&path)?;
         Ok(Self { path, throw_away })

@@ -55,7 +55,10 @@ impl fmt::Display for BindFault {
             BindProblem::InUse => {
                 write!(f, "something else listens on {place}; stop it or configure another address")
             }
-            BindProblem::Io(error) => write!(f, "{place} cannot be listened on: {error}"),
+            BindProblem::Io(error) => write!(
+                f,
+                "{place} cannot be listened on: {error}; make it possible for this user, or configure another place"
+            ),
             BindProblem::NoSocket => {
                 write!(
                     f,

@@ -1,0 +1,91 @@
+//! Nothing secret reaches the log, however much is logged and whatever goes wrong; and a leak would be seen.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use credbroker::sandbox::{Fault, FaultKind};
+use credbroker::telemetry::targets;
+use tokio::time::sleep;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+
+use crate::day::World;
+
+/// A log that is kept.
+#[derive(Clone, Debug, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    /// The secrets that stand in the log, as they are or as JSON would write them.
+    fn leaked(&self, secrets: &[String]) -> Vec<String> {
+        let text = self.text();
+        let said = |secret: &&String| {
+            text.contains(secret.as_str()) || text.contains(&secret.replace('/', "\\/"))
+        };
+        secrets.iter().filter(said).cloned().collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fullest_log_holds_no_secret() {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(move || writer.clone())
+        .with_filter(targets(LevelFilter::TRACE));
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let mut world = World::new(900);
+    for kind in [
+        FaultKind::ServerError(500),
+        FaultKind::Throttling,
+        FaultKind::Reset,
+        FaultKind::Garbage,
+        FaultKind::Expired,
+        FaultKind::Huge,
+    ] {
+        world.sandbox.inject(Fault::new(kind).times(2));
+        for _ in 0..10 {
+            for profile in ["it", "chained"] {
+                if let Ok(got) = world.ask_container(profile).await {
+                    world.check(&got, Duration::from_mins(1));
+                }
+            }
+            if let Ok(got) = world.ask_imds().await {
+                world.check(&got, Duration::from_mins(1));
+            }
+            sleep(Duration::from_mins(1)).await;
+        }
+    }
+    // A key that the STS no longer knows: what was held goes on being lent, and then it is refused.
+    assert!(world.sandbox.remove_role("It"));
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(world.ask_container("it").await.err().unwrap().0, 403);
+
+    let secrets = world.secrets();
+    assert!(secrets.len() > 100, "{} secrets", secrets.len());
+    assert!(kept.text().contains("lease renewed"), "{}", kept.text());
+    assert!(kept.text().contains("lent"), "{}", kept.text());
+    assert!(kept.text().contains("AccessDenied"), "{}", kept.text());
+    assert_eq!(kept.leaked(&secrets), Vec::<String>::new());
+
+    let planted = secrets.first().unwrap();
+    tracing::info!(target: "credbroker::test", token = planted, "planted");
+    assert_eq!(kept.leaked(&secrets), vec![planted.clone()]);
+}
