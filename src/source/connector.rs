@@ -12,6 +12,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::files;
 use crate::model::{Failure, FailureKind, StsEndpoint};
@@ -68,18 +71,27 @@ fn tls(endpoint: &StsEndpoint) -> Result<TlsContext, Failure> {
         Some(path) => {
             let text = files::read_text(path, CA_BUNDLE_CAP)
                 .map_err(|fault| misconfigured(&format!("the ca_bundle {fault}")))?;
-            if !text.contains("-----BEGIN CERTIFICATE-----") {
-                let path = path.display();
-                return Err(misconfigured(&format!(
-                    "the ca_bundle {path} holds no PEM certificate"
-                )));
-            }
+            check_authorities(text.as_bytes()).map_err(|what| {
+                misconfigured(&format!("the ca_bundle {} holds {what}", path.display()))
+            })?;
             TrustStore::empty().with_pem_certificate(text.as_bytes())
         }
     };
     TlsContext::builder().with_trust_store(store).build().map_err(|error| {
         misconfigured(&format!("the certificate authorities cannot be used: {error}"))
     })
+}
+
+/// Makes sure that `pem` holds certificates and none that is broken: the SDK's client panics at one.
+fn check_authorities(pem: &[u8]) -> Result<(), &'static str> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let read = certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
+        if !read {
+            return Err("a broken certificate");
+        }
+    }
+    if roots.is_empty() { Err("no PEM certificate") } else { Ok(()) }
 }
 
 fn misconfigured(message: &str) -> Failure {
@@ -160,5 +172,22 @@ mod tests {
         std::fs::write(&path, "nothing").unwrap();
         let failure = tls(&StsEndpoint { ca_bundle: Some(path), ..endpoint(None) }).unwrap_err();
         assert!(failure.message.contains("holds no PEM certificate"), "{failure}");
+    }
+
+    #[test]
+    fn a_broken_certificate_is_a_failure_and_no_panic() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        for body in ["", "AA==\n", "AA==", "?\n"] {
+            let pem = format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n");
+            std::fs::write(&path, pem).unwrap();
+            let failure = connect(&StsEndpoint {
+                ca_bundle: Some(path.clone()),
+                ..endpoint(Some("https://rgw.example"))
+            });
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Misconfigured, "{body:?}");
+            assert!(failure.message.contains("holds "), "{failure}");
+        }
     }
 }
