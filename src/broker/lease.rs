@@ -172,24 +172,24 @@ impl Lease {
         loop {
             let now = self.0.clock.now();
             let view = self.view();
-            let held = view.held.as_ref();
-            let state = held
-                .map_or(Freshness::Expired, |held| freshness(&held.credentials().validity, now));
-            let usable = || held.filter(|_| state < Freshness::Expired).map(Arc::clone);
-            if state <= Freshness::RefreshDue
-                && let Some(held) = usable()
+            if let Some(held) = &view.held
+                && freshness(&held.credentials().validity, now) <= Freshness::RefreshDue
             {
-                return Ok(held);
+                return Ok(Arc::clone(held));
             }
             if let Some(trouble) = &view.trouble
                 && !view.asking
                 && trouble.until.is_none_or(|until| now < until)
             {
-                return usable().ok_or_else(|| trouble.unavailable(now));
+                return view.usable(now).ok_or_else(|| trouble.unavailable(now));
             }
+            // Whoever waits still asks, also where the lease was forgotten meanwhile.
+            self.0.touch(now);
             self.0.wake.notify_one();
             if timeout_at(deadline, changed.changed()).await.is_err() {
-                return usable().ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
+                // The wait has taken some of the life that was left.
+                let held = view.usable(self.0.clock.now());
+                return held.ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
             }
         }
     }
@@ -205,6 +205,15 @@ impl Lease {
         })
         .await
         .unwrap_or(false)
+    }
+}
+
+impl LeaseView {
+    /// What is held, if it may still be handed out.
+    fn usable(&self, now: SystemTime) -> Option<Arc<Held>> {
+        let usable =
+            |held: &&Arc<Held>| freshness(&held.credentials().validity, now) < Freshness::Expired;
+        self.held.as_ref().filter(usable).map(Arc::clone)
     }
 }
 

@@ -213,6 +213,45 @@ async fn an_outage_is_survived_from_memory_to_the_last_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ran_short_during_the_wait_is_not_served() {
+    let answers: Vec<_> = std::iter::once(Answer::Life(Duration::from_hours(1)))
+        .chain(std::iter::repeat_n(Answer::Fail(FailureKind::Unreachable), 10_000))
+        .collect();
+    let script = Script::new(Duration::from_secs(30), &answers);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    lease.credentials(Duration::from_secs(40)).await.unwrap();
+    let expires = lease.view().held.as_ref().unwrap().credentials().validity.expires();
+    let (mut served, mut refused) = (0, 0);
+    while script.clock.now() < expires {
+        match lease.credentials(Duration::from_secs(20)).await {
+            Ok(held) => {
+                let remaining = held.credentials().validity.remaining(script.clock.now());
+                assert!(remaining >= Duration::from_mins(1), "{remaining:?}");
+                served += 1;
+            }
+            Err(_) => refused += 1,
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(served > 100 && refused > 0, "{served} {refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_while_the_lease_is_forgotten_is_served() {
+    let script = Script::new(Duration::from_secs(5), &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    let waiting = lease.credentials(Duration::from_secs(20));
+    let forgetting = async {
+        sleep(Duration::from_secs(1)).await;
+        lease.forget().await;
+    };
+    let (held, ()) = tokio::join!(waiting, forgetting);
+    assert!(held.is_ok(), "{held:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_answered_from_memory_for_a_while() {
     let script = Script::new(Duration::ZERO, &[Answer::Fail(FailureKind::Refused)]);
     let broker = script.broker(vec![plan("a", &["A"])]);
