@@ -252,6 +252,19 @@ async fn who_waits_while_the_lease_is_forgotten_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_of_little_more_than_a_minute_is_renewed_for_whoever_asks() {
+    let life = Answer::Life(Duration::from_secs(65));
+    let script = Script::new(Duration::ZERO, &vec![life; 100]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    for _ in 0..30 {
+        lease.credentials(Duration::from_millis(450)).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(script.calls() <= 6, "{} calls", script.calls());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_answered_from_memory_for_a_while() {
     let script = Script::new(Duration::ZERO, &[Answer::Fail(FailureKind::Refused)]);
     let broker = script.broker(vec![plan("a", &["A"])]);

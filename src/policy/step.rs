@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::model::{FailureKind, Validity};
+use crate::policy::{Freshness, freshness};
 
 /// What a lease stands on when it asks itself what to do next.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,16 @@ pub fn next_step(standing: &Standing<'_>, idle: Duration, now: SystemTime) -> St
 
 /// When the STS is asked next by itself; `None` where that waits for somebody.
 fn attempt_at(standing: &Standing<'_>, now: SystemTime) -> Option<SystemTime> {
-    let due = standing.held.map_or(now, |(_, due)| due);
+    let due = match standing.held {
+        // A session of little more than a minute cannot be served until its renewal is due.
+        Some((validity, _))
+            if standing.wanted && freshness(validity, now) == Freshness::Expired =>
+        {
+            now
+        }
+        Some((_, due)) => due,
+        None => now,
+    };
     match standing.trouble {
         None => Some(due),
         Some((_, None)) => None,
