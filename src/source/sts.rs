@@ -1,7 +1,7 @@
 //! The calls to an STS, by the SDK: one client for each endpoint, the credentials given with each call.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -9,6 +9,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{
     BehaviorVersion, IdentityCache, SharedHttpClient, StalledStreamProtectionConfig,
 };
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityOutput;
 use aws_sdk_sts::types::{AssumedRoleUser, PolicyDescriptorType, Tag};
@@ -16,6 +18,7 @@ use aws_sdk_sts::{Client, Config};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +27,7 @@ use crate::model::{
     AccountId, Clock, Failure, FailureKind, RoleRequest, SessionCredentials, SessionDuration,
     Signer, StsEndpoint, Validity,
 };
+use crate::source::blocking;
 use crate::source::connector::{Capped, connect};
 use crate::source::trouble::Trouble;
 
@@ -72,7 +76,8 @@ impl Sts {
         let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets: secrets(from) };
         let issued = self.clock.now();
         let call = self
-            .client(endpoint)?
+            .client(endpoint)
+            .await?
             .assume_role()
             .role_arn(request.role_arn.as_str())
             .role_session_name(request.session_name.as_str())
@@ -84,7 +89,7 @@ impl Sts {
             .set_tags(tags(request)?)
             .set_transitive_tag_keys(transitive(request));
         let answer = call.customize().config_override(signed_with(from)).send().await;
-        let answer = answer.map_err(|error| trouble.of(&error, issued))?;
+        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
         let AssumeRoleOutput { credentials, assumed_role_user, .. } = answer;
         session(credentials, assumed_role_user, request, &trouble, issued)
     }
@@ -103,7 +108,8 @@ impl Sts {
         let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets };
         let issued = self.clock.now();
         let call = self
-            .client(endpoint)?
+            .client(endpoint)
+            .await?
             .assume_role_with_web_identity()
             .role_arn(request.role_arn.as_str())
             .role_session_name(request.session_name.as_str())
@@ -111,7 +117,8 @@ impl Sts {
             .set_duration_seconds(seconds(request.duration))
             .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
             .set_policy_arns(policy_arns(request));
-        let answer = call.send().await.map_err(|error| trouble.of(&error, issued))?;
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
         let AssumeRoleWithWebIdentityOutput { credentials, assumed_role_user, .. } = answer;
         session(credentials, assumed_role_user, request, &trouble, issued)
     }
@@ -128,9 +135,9 @@ impl Sts {
         let from = Signer::Session(credentials);
         let trouble = Trouble { role: None, endpoint, secrets: secrets(&from) };
         let asked = self.clock.now();
-        let call = self.client(endpoint)?.get_caller_identity();
+        let call = self.client(endpoint).await?.get_caller_identity();
         let answer = call.customize().config_override(signed_with(&from)).send().await;
-        let answer = answer.map_err(|error| trouble.of(&error, asked))?;
+        let answer = answer.map_err(|error| self.failed(&trouble, &error, asked))?;
         Ok(CallerIdentity {
             account: answer.account.unwrap_or_default(),
             arn: answer.arn.unwrap_or_default(),
@@ -138,15 +145,40 @@ impl Sts {
         })
     }
 
-    fn client(&self, endpoint: &StsEndpoint) -> Result<Client, Failure> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(endpoint) {
+    async fn client(&self, endpoint: &StsEndpoint) -> Result<Client, Failure> {
+        if let Some(client) = self.clients().get(endpoint) {
             return Ok(client.clone());
         }
-        let connector = self.through.clone().map_or_else(|| connect(endpoint), Ok)?;
+        let connector = if let Some(connector) = &self.through {
+            connector.clone()
+        } else {
+            let endpoint = endpoint.clone();
+            blocking(move || connect(&endpoint)).await?
+        };
         let client = Client::from_conf(self.config(endpoint, connector));
-        clients.insert(endpoint.clone(), client.clone());
+        self.clients().insert(endpoint.clone(), client.clone());
         Ok(client)
+    }
+
+    /// The failure that `error` is. An STS that cannot be reached is called with a new client next: its certificate
+    /// authorities may have been renewed, and are read when a client is built.
+    fn failed<E>(
+        &self,
+        trouble: &Trouble<'_>,
+        error: &SdkError<E, HttpResponse>,
+        asked: SystemTime,
+    ) -> Failure
+    where
+        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+    {
+        if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) {
+            self.clients().remove(trouble.endpoint);
+        }
+        trouble.of(error, asked)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<StsEndpoint, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn config(&self, endpoint: &StsEndpoint, connector: SharedHttpConnector) -> Config {
@@ -279,3 +311,58 @@ pub(super) const READ_DEADLINE: Duration = Duration::from_secs(12);
 
 /// How long a whole call may take; `process` waits for 20 s.
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dialect, Region};
+
+    #[tokio::test]
+    async fn an_sts_that_was_not_reached_is_called_with_the_authorities_of_the_day() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        std::fs::write(&path, AUTHORITY).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let endpoint = StsEndpoint {
+            dialect: Dialect::Generic,
+            url: Some(url.into()),
+            region: Region::fallback(),
+            fips: false,
+            dual_stack: false,
+            ca_bundle: Some(path.clone()),
+        };
+        let clock = Clock::system();
+        let sts = Sts::new(clock);
+        let ask = async || {
+            let credentials = SessionCredentials {
+                access_key_id: "ASIATEST".to_owned(),
+                secret_access_key: SecretString::from("secret"),
+                session_token: SecretString::from("token"),
+                validity: Validity::new(clock.now(), clock.now() + Duration::from_hours(1))
+                    .unwrap(),
+                account_id: None,
+                arn: None,
+            };
+            sts.caller_identity(Arc::new(credentials), &endpoint).await.unwrap_err()
+        };
+        assert_eq!(ask().await.code, "Unreachable");
+        std::fs::write(&path, "nothing").unwrap();
+        assert_eq!(ask().await.code, "CaBundle");
+    }
+
+    /// Of no use for anything but to be read.
+    const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUDux2BcLpa/3vBWhtl1K0PbKXTD4wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjIxNzUwNTVaGA8yMTI2MTAyOTE3NTA1
+NVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLUJ
+9hmTcH9jJOD+49uCf7SSVwS59y4m/l8hhd0Z0CWR42K5S6FZfgkluBPxb4neBCXc
+EhAIhDhcCzimRtwaOIyjUzBRMB0GA1UdDgQWBBQ1xSDPUDqziC8MnGoxHeFvWan+
+kjAfBgNVHSMEGDAWgBQ1xSDPUDqziC8MnGoxHeFvWan+kjAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIEjxVas3m/htlcxVKUSzdHbM8/Ksv7GRULxZ
+4GcfEihPAiEAjB0v4QTh+oeEk3wLyNwgLBhMVBt3kXfD33ntQKyQM9g=
+-----END CERTIFICATE-----
+";
+}
