@@ -65,6 +65,8 @@ fn script(shell: Shell, changes: &[Change]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(16 * 1024));
     for change in changes {
         match (shell, change) {
+            // The environment may hold any name; a shell knows no such variable, but would run what stands in it.
+            (_, Change::Unset(name)) if !is_variable(name) => {}
             (Shell::Fish, Change::Unset(name)) => {
                 out.extend_from_slice(format!("set -e {name};\n").as_bytes());
             }
@@ -88,6 +90,11 @@ fn script(shell: Shell, changes: &[Change]) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// Whether shells take `name` for a variable's (POSIX, "Name").
+fn is_variable(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 fn quote(out: &mut Vec<u8>, value: &[u8], escape: impl Fn(u8) -> Option<&'static [u8]>) {
     out.push(b'\'');
     for byte in value {
@@ -106,6 +113,7 @@ mod tests {
     fn written(shell: Shell) -> String {
         let changes = [
             Change::Unset("AWS_PROFILE".into()),
+            Change::Unset("AWS_CONTAINER_;echo run".into()),
             Change::Set("AWS_REGION", Zeroizing::new(br"it's a\b $(x)".to_vec())),
         ];
         String::from_utf8(script(shell, &changes).to_vec()).unwrap()
