@@ -3,6 +3,7 @@
 //! Libraries are never logged below INFO, whatever is asked for: the SDK and the HTTP library print requests and
 //! bodies there.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
@@ -24,11 +25,24 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// The form that fits where the process runs: the journal where systemd has connected standard error to it
-    /// (`JOURNAL_STREAM`, systemd.exec(5)), else text.
+    /// The form that fits where the process runs: the journal where systemd has connected standard error to it, else
+    /// text.
+    ///
+    /// A service's `JOURNAL_STREAM` is inherited by what it starts, a terminal among it, so the stream that it names is
+    /// compared with standard error's (systemd.exec(5)).
     #[must_use]
     pub fn detect() -> Self {
-        if std::env::var_os("JOURNAL_STREAM").is_some() { Self::Journal } else { Self::Text }
+        let named = std::env::var_os("JOURNAL_STREAM");
+        let stream = nix::sys::stat::fstat(io::stderr()).ok();
+        let stream = stream.map(|it| format!("{}:{}", it.st_dev, it.st_ino));
+        Self::of(named.as_deref(), stream.as_deref())
+    }
+
+    fn of(named: Option<&OsStr>, stream: Option<&str>) -> Self {
+        match (named, stream) {
+            (Some(named), Some(stream)) if named == stream => Self::Journal,
+            _ => Self::Text,
+        }
     }
 }
 
@@ -70,4 +84,18 @@ where
         .with_target(false)
         .with_writer(io::stderr)
         .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_used_where_standard_error_is_connected_to_it() {
+        let journal = Some(OsStr::new("8:4711"));
+        assert_eq!(LogFormat::of(journal, Some("8:4711")), LogFormat::Journal);
+        assert_eq!(LogFormat::of(journal, Some("8:471")), LogFormat::Text);
+        assert_eq!(LogFormat::of(journal, None), LogFormat::Text);
+        assert_eq!(LogFormat::of(None, Some("8:4711")), LogFormat::Text);
+    }
 }
