@@ -30,6 +30,8 @@ pub async fn serve<D: Door, E: Endpoint>(door: D, endpoint: Arc<E>, mut shutdown
     let mut full = false;
     loop {
         let accepted = tokio::select! {
+            // Those who have gone make room before the next comes in.
+            biased;
             () = shutdown.begun() => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
