@@ -19,6 +19,7 @@ mod layers;
 mod leaks;
 mod papers;
 mod sandbox;
+mod sts_calls;
 mod wire;
 mod wire_container;
 mod wire_control;
