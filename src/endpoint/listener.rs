@@ -178,6 +178,11 @@ mod tests {
 
     use super::*;
 
+    /// A directory that nobody else can change, whatever the umask is.
+    fn private_directory() -> tempfile::TempDir {
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
+    }
+
     #[test]
     fn neighbours_are_not_of_this_machine() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -238,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let path = directory.path().join("control.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "left behind");
@@ -256,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_socket_and_what_others_could_replace_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let path = directory.path().join("control.sock");
         fs::write(&path, "notes").unwrap();
         let fault = ControlDoor::bind(&path, Reach::Owner).unwrap_err();

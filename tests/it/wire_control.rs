@@ -280,7 +280,7 @@ async fn other_paths_and_methods_are_bad_requests() {
 #[tokio::test]
 async fn the_kernels_word_is_what_counts() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("control.sock");
+    let path = directory.path().join("run/control.sock");
     let me = nix::unistd::geteuid().as_raw();
     for (owner, status) in [(me, "200 OK"), (me + 1, "403 Forbidden")] {
         let world = World::owned_by(owner);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use credbroker::model::Channel;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -55,13 +57,17 @@ async fn values_of_two_issuances_are_never_mixed() {
     let container = Arc::new(world.container());
     let control = Arc::new(world.control());
     let ticket = world.ticket("reader");
+    let (begun, swapped) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let mut readers = JoinSet::new();
     for _ in 0..100 {
         let (container, ticket) = (container.clone(), ticket.clone());
+        let (begun, swapped) = (begun.clone(), swapped.clone());
         readers.spawn(async move {
             let mut seen = BTreeMap::new();
             let mut client = Client::connect(&container, anybody(Channel::Container));
-            for _ in 0..50 {
+            let mut last = false;
+            while !last {
+                last = swapped.load(Ordering::Relaxed);
                 client
                     .send(format!(
                         "GET /v1/credentials HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ticket}\r\n\r\n"
@@ -76,17 +82,20 @@ async fn values_of_two_issuances_are_never_mixed() {
                 assert_eq!(text("Token"), format!("token/{number}+=="));
                 let first = seen.entry(number).or_insert_with(|| text("Expiration")).clone();
                 assert_eq!(text("Expiration"), first);
+                begun.notify_one();
                 tokio::task::yield_now().await;
             }
             seen.len()
         });
     }
     let swaps = tokio::spawn(async move {
+        begun.notified().await;
         for _ in 0..50 {
             let text = "POST /v1/profiles/reader/refresh HTTP/1.1\r\nHost: x\r\n\r\n";
             assert_eq!(ask(&control, user(OWNER), text).await.status(), 200);
             sleep(Duration::from_millis(1)).await;
         }
+        swapped.store(true, Ordering::Relaxed);
     });
     let seen = readers.join_all().await;
     swaps.await.unwrap();

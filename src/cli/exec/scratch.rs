@@ -48,6 +48,7 @@ mod tests {
     #[test]
     fn it_is_private_and_goes_with_its_content() {
         let runtime = tempfile::tempdir().unwrap();
+        fs::set_permissions(runtime.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let environment: Environment = [("XDG_RUNTIME_DIR", runtime.path())].into_iter().collect();
         let scratch = Scratch::new(&environment).unwrap();
         let file = scratch.file("token");
