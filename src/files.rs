@@ -117,7 +117,8 @@ fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<Str
         return Err(fault(FileProblem::NotRegular));
     }
     if secrecy.is_some() {
-        check_owner(&metadata).map_err(fault)?;
+        let me = nix::unistd::geteuid().as_raw();
+        check_owner(metadata.uid(), metadata.mode(), me).map_err(fault)?;
     }
     if metadata.len() > cap {
         return Err(fault(FileProblem::TooLarge(cap)));
@@ -132,10 +133,9 @@ fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<Str
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn check_owner(metadata: &fs::Metadata) -> Result<(), FileProblem> {
-    let owner = metadata.uid();
-    let mode = metadata.mode() & 0o7777;
-    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+fn check_owner(owner: u32, mode: u32, me: u32) -> Result<(), FileProblem> {
+    let mode = mode & 0o7777;
+    if owner != 0 && owner != me {
         return Err(FileProblem::Stranger(owner));
     }
     let allowed = if owner == 0 { 0o640 } else { 0o600 };
@@ -177,6 +177,60 @@ mod tests {
         assert!(matches!(fault.problem, FileProblem::OpenToOthers(0o644)));
         assert!(fault.to_string().contains("chmod 600"));
         assert_eq!(read_text(&path, 10).unwrap().as_str(), "top");
+    }
+
+    #[test]
+    fn the_owner_is_root_or_oneself_and_only_roots_group_may_read() {
+        const ME: u32 = 1000;
+        for (owner, mode) in [(ME, 0o600), (ME, 0o400), (ME, 0o700), (0, 0o600), (0, 0o640)] {
+            assert!(check_owner(owner, 0o100_000 | mode, ME).is_ok(), "{owner} {mode:o}");
+        }
+        for (owner, mode) in [
+            (ME, 0o640),
+            (ME, 0o620),
+            (ME, 0o604),
+            (ME, 0o644),
+            (0, 0o660),
+            (0, 0o650),
+            (0, 0o644),
+            (0, 0o641),
+        ] {
+            let open = check_owner(owner, 0o100_000 | mode, ME);
+            assert!(matches!(open, Err(FileProblem::OpenToOthers(it)) if it == mode), "{mode:o}");
+        }
+        for me in [ME, 0] {
+            let stranger = check_owner(1001, 0o600, me);
+            assert!(matches!(stranger, Err(FileProblem::Stranger(1001))), "{stranger:?}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for_and_a_file_without_a_size_is_capped() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let fault = read_text(&pipe, 10).unwrap_err();
+        assert!(matches!(fault.problem, FileProblem::NotRegular));
+        let fault = read_text(Path::new("/proc/self/status"), 10).unwrap_err();
+        assert!(matches!(fault.problem, FileProblem::TooLarge(10)), "{fault}");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_nothing_is_left_beside_it() {
+        let (directory, path) = file(0o644, b"old");
+        write_atomically(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        // A directory is in the way, so that the last step fails.
+        let taken = directory.path().join("taken");
+        fs::create_dir_all(taken.join("full")).unwrap();
+        assert!(write_atomically(&taken, b"new", 0o600).is_err());
+        let mut names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["secret", "taken"]);
+        write_atomically(&path, b"\xff", 0o600).unwrap();
+        assert!(matches!(read_text(&path, 9).unwrap_err().problem, FileProblem::NotText));
     }
 
     #[test]

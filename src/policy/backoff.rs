@@ -43,6 +43,23 @@ mod tests {
         assert_eq!(backoff(FailureKind::PersonNeeded, 1, 0), None);
     }
 
+    #[test]
+    fn the_bound_doubles_up_to_its_most() {
+        let bounds = |kind| {
+            [1, 2, 3, 20].map(|attempt| {
+                let least = backoff(kind, attempt, 0).unwrap();
+                let most = backoff(kind, attempt, u64::from(STEPS) - 1).unwrap();
+                assert!(most > least * 199 / 100 && most < least * 2, "{least:?} {most:?}");
+                least.as_millis() * 2
+            })
+        };
+        assert_eq!(bounds(FailureKind::Unreachable), [1_000, 2_000, 4_000, 60_000]);
+        assert_eq!(bounds(FailureKind::InputExpired), [1_000, 2_000, 4_000, 60_000]);
+        assert_eq!(bounds(FailureKind::Throttled), [4_000, 8_000, 16_000, 300_000]);
+        assert_eq!(bounds(FailureKind::Refused), [15_000, 30_000, 60_000, 600_000]);
+        assert_eq!(bounds(FailureKind::Misconfigured), [15_000, 30_000, 60_000, 600_000]);
+    }
+
     proptest! {
         #[test]
         fn waits_stay_in_bounds(attempt: u32, seed: u64) {

@@ -113,6 +113,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_thousand_hosts_do_not_call_together() {
+        for (life, spread) in [(60, 149), (15, 19), (720, 199)] {
+            let validity = validity(minutes(life));
+            let early = refresh_at(&validity, 0);
+            let late = refresh_at(&validity, u64::from(JITTER_STEPS) - 1);
+            assert_eq!(early, validity.expires() - lead(minutes(life)));
+            let apart = late.duration_since(early).unwrap();
+            assert_eq!(apart.as_secs(), spread, "a session of {life} minutes");
+        }
+    }
+
     proptest! {
         #[test]
         fn freshness_only_ever_gets_worse(life in 61_u64..200_000, a in 0_u64..200_000, b in 0_u64..200_000) {
