@@ -125,7 +125,10 @@ impl fmt::Display for Complaint {
     /// Writes the message as one line, whatever an STS put into it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.message.split(char::is_control).filter(|part| !part.is_empty());
-        write!(f, "credbroker: {}", line.collect::<Vec<_>>().join(" "))
+        let line = line.collect::<Vec<_>>().join(" ");
+        let end = line.floor_char_boundary(MAX_BYTES);
+        let more = if end < line.len() { "..." } else { "" };
+        write!(f, "credbroker: {}{more}", line.get(..end).unwrap_or_default())
     }
 }
 
@@ -133,6 +136,9 @@ impl fmt::Display for Complaint {
 pub(super) fn warn(line: &impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
+
+/// The longest complaint in bytes: SDKs read up to 4 KiB of what `process` writes to stderr (contract F 53).
+const MAX_BYTES: usize = 4000;
 
 #[cfg(test)]
 mod tests {

@@ -270,6 +270,7 @@ const MAX_TAGS: usize = 50;
 mod tests {
     use super::*;
 
+    /// Contract F 74, E.1.
     #[test]
     fn session_names_keep_to_the_alphabet_of_the_sts() {
         assert!(SessionName::parse("me+laptop", Dialect::Aws).is_ok());
@@ -277,6 +278,40 @@ mod tests {
         assert!(SessionName::parse("x", Dialect::Aws).is_err());
         assert!(SessionName::parse(&"x".repeat(65), Dialect::Aws).is_err());
         assert!(SessionName::parse("me laptop", Dialect::Aws).is_err());
+        assert!(SessionName::parse(&"x".repeat(64), Dialect::Aws).is_ok());
+        assert_alphabet(ALL, |text| SessionName::parse(text, Dialect::Aws).is_ok());
+        let without_plus = ALL.replace('+', "");
+        assert_alphabet(&without_plus, |text| SessionName::parse(text, Dialect::Ceph).is_ok());
+    }
+
+    /// Contract F 74, E.1.
+    #[test]
+    fn ids_keep_to_their_alphabets_and_lengths() {
+        let external = |text: &str| ExternalId::parse(text, Dialect::Aws).is_ok();
+        for (length, legal) in [(1, false), (2, true), (1224, true), (1225, false)] {
+            assert_eq!(external(&"x".repeat(length)), legal, "{length}");
+        }
+        assert_alphabet(&format!("{ALL}:/"), external);
+        assert!(ExternalId::parse("anything at all!", Dialect::Generic).is_ok());
+        let source = |text: &str| SourceIdentity::parse(text).is_ok();
+        for (length, legal) in [(1, false), (2, true), (64, true), (65, false)] {
+            assert_eq!(source(&"x".repeat(length)), legal, "{length}");
+        }
+        assert_alphabet(ALL, source);
+        assert!(SourceIdentity::parse("aws:me").unwrap_err().to_string().contains("aws:"));
+    }
+
+    /// What the STS writes as `[\w+=,.@-]`; `\w` is of ASCII there.
+    const ALL: &str = "_+=,.@-";
+
+    /// Checks that every visible ASCII character is legal in the middle of a text exactly if it is a letter, a digit
+    /// or in `extra`.
+    #[track_caller]
+    fn assert_alphabet(extra: &str, is_legal: impl Fn(&str) -> bool) {
+        for c in ('\0'..='\u{ff}').chain(['\u{130}', '\u{2028}']) {
+            let expected = c.is_ascii_alphanumeric() || extra.contains(c);
+            assert_eq!(is_legal(&format!("a{c}b")), expected, "{c:?}");
+        }
     }
 
     #[test]
@@ -287,6 +322,7 @@ mod tests {
         }
     }
 
+    /// Contract F 74, E.1.
     #[test]
     fn a_policy_is_measured_without_its_white_space() {
         let padded = format!("{{ {} \"Version\": \"2012-10-17\" }}", " ".repeat(4000));
@@ -294,8 +330,13 @@ mod tests {
         let long = format!("{{\"Sid\":\"{}\"}}", "x".repeat(2048));
         assert!(SessionPolicy::parse(&long).is_err());
         assert!(SessionPolicy::parse("[]").is_err());
+        let of_length = |length: usize| format!("{{\"Sid\":\"{}\"}}", "ä".repeat(length - 10));
+        assert!(SessionPolicy::parse(&of_length(2048)).is_ok());
+        assert!(SessionPolicy::parse(&of_length(2049)).is_err());
+        assert!(SessionPolicy::parse("{\"Sid\":\"\u{100}\"}").is_err(), "Latin-1 ends before");
     }
 
+    /// Contract F 74, E.1.
     #[test]
     fn tags_that_aws_would_refuse_are_refused_here() {
         let tags = |pairs: &[(&str, &str)]| {
@@ -305,5 +346,14 @@ mod tests {
         assert!(SessionTags::parse(tags(&[("team", "a"), ("Team", "b")]), vec![]).is_err());
         assert!(SessionTags::parse(tags(&[("team", "a")]), vec!["other".into()]).is_err());
         assert!(SessionTags::parse(tags(&[("te*m", "a")]), vec![]).is_err());
+        let legal =
+            |key: &str, value: &str| SessionTags::parse(tags(&[(key, value)]), vec![]).is_ok();
+        assert!(legal("söhne 1_.:/=+-@", "söhne 1_.:/=+-@") && legal("k", ""));
+        assert!(!legal("k", "a&b") && !legal("k", "a\nb") && !legal("", "v"));
+        assert!(legal(&"k".repeat(128), &"v".repeat(256)));
+        assert!(!legal(&"k".repeat(129), "v") && !legal("k", &"v".repeat(257)));
+        let many = |count: u32| (0..count).map(|it| (it.to_string(), String::new())).collect();
+        assert!(SessionTags::parse(many(50), vec![]).is_ok());
+        assert!(SessionTags::parse(many(51), vec![]).is_err());
     }
 }

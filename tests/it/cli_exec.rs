@@ -76,13 +76,15 @@ fn the_child_sees_the_profile_and_nothing_that_would_win() {
     );
 }
 
+/// Contract F 37; `exec` itself runs without threads and without a socket left open.
 #[test]
 fn the_files_are_private_exact_and_gone_afterwards() {
     let daemon = FakeDaemon::lending(CLIENT, HOUR);
     let runtime = tempfile::tempdir().unwrap();
     let script = r#"
         cd "${AWS_CONFIG_FILE%/*}" && stat -c '%n %a' . * && cat config credentials token && echo .
-        tr '\0' ' ' </proc/$$/cmdline; tr '\0' ' ' </proc/$PPID/cmdline; ls /proc/$PPID/task | wc -l"#;
+        tr '\0' ' ' </proc/$$/cmdline; tr '\0' ' ' </proc/$PPID/cmdline
+        ls -l /proc/$PPID/fd | grep -c socket: ; grep Threads: /proc/$PPID/status"#;
     let output = succeed(&mut exec(&daemon, runtime.path(), &["reader", "--", "sh", "-c", script]));
     let expected = "\
 . 700
@@ -102,10 +104,11 @@ topTicket1.
 ";
     let rest = output.strip_prefix(expected).unwrap_or_else(|| panic!("{output}"));
     assert_tells_no_secret(rest.as_bytes());
-    assert!(rest.ends_with("1\n"), "exec runs threads: {rest}");
+    assert!(rest.ends_with(" 0\nThreads:\t1\n"), "exec runs threads or keeps sockets: {rest}");
     assert_eq!(entries(runtime.path()), Vec::<String>::new());
 }
 
+/// Contract F 37: replaced at once, with nothing beside it.
 #[test]
 fn the_ticket_is_renewed_while_the_child_runs() {
     let daemon = FakeDaemon::lending(BARE, Duration::from_secs(4));

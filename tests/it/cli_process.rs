@@ -1,14 +1,17 @@
 //! `credbroker process`, as an SDK runs it.
 
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::fake_daemon::{FakeDaemon, assert_tells_no_secret, credbroker, credentials, refusal};
+use crate::fake_daemon::{
+    FakeDaemon, assert_tells_no_secret, credbroker, credentials, path, refusal,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// Contract F 49.
 #[test]
 fn the_daemons_json_is_printed_as_it_came() {
     let body = credentials(HOUR);
@@ -33,6 +36,7 @@ fn the_daemons_json_is_printed_as_it_came() {
     assert!(asked.iter().all(|it| it == "GET /v1/profiles/team%2Fa%20b/credentials"), "{asked:?}");
 }
 
+/// Contract F 51.
 #[test]
 fn each_reason_has_its_exit_code_and_one_line() {
     let codes = [
@@ -76,6 +80,7 @@ fn a_users_own_daemon_is_found() {
     fs::rename(runtime.path().join("credbroker/control.sock"), daemon.socket()).unwrap();
 }
 
+/// Contract F 58.
 #[test]
 fn credentials_that_are_about_to_end_are_not_printed() {
     for (life, code) in [(Duration::from_secs(50), 75), (Duration::from_secs(70), 0)] {
@@ -123,21 +128,77 @@ fn a_reader_that_has_gone_is_an_error_and_no_panic() {
     assert_fails(&output, 70, "credbroker: stdout cannot be written: Broken pipe (os error 32)\n");
 }
 
+/// While they wait for the daemon: one thread, one socket, and nothing else open; so no runtime and no SDK is started.
 #[test]
-fn no_thread_is_started() {
-    let (arrived, arrival) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
-    let daemon = FakeDaemon::new(move |_| {
-        arrived.send(()).unwrap();
-        gone.recv().unwrap();
-        (200, credentials(HOUR))
-    });
-    let mut child = daemon.command(&["process", "reader"]).stdout(Stdio::null()).spawn().unwrap();
-    arrival.recv().unwrap();
-    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
-    go.send(()).unwrap();
-    assert!(child.wait().unwrap().success());
-    assert_eq!(threads, 1);
+fn no_thread_is_started_and_nothing_is_opened() {
+    for command in [&["process", "reader"][..], &["env", "reader", "--static"]] {
+        let (arrived, arrival) = mpsc::channel();
+        let (go, gone) = mpsc::channel::<()>();
+        let daemon = FakeDaemon::new(move |request| {
+            let _ = arrived.send(());
+            gone.recv().unwrap();
+            let client = r#"{"sts_region":"us-east-1","sts":"aws"}"#;
+            let wanted = request.ends_with("/credentials");
+            (200, if wanted { credentials(HOUR) } else { client.to_owned() })
+        });
+        let mut child = daemon.command(command);
+        child.env("SHELL", "/bin/sh");
+        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child.spawn().unwrap();
+        arrival.recv().unwrap();
+        let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
+        let open = open_files(&child.id().to_string());
+        // `env` asks twice, and the fake forgets those whom it has answered.
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert!(child.wait().unwrap().success(), "{command:?}");
+        assert_eq!(threads, 1, "{command:?}");
+        let inherited = open_files("self");
+        let own: Vec<_> = open.iter().filter(|it| !inherited.contains(it)).collect();
+        assert_eq!(own.iter().filter(|it| it.starts_with("socket:")).count(), 1, "{own:?}");
+        // An event loop would be one of these.
+        assert!(!open.iter().any(|it| it.starts_with("anon_inode:")), "{command:?}: {open:?}");
+    }
+}
+
+/// What a process has open.
+fn open_files(process: &str) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    // Other tests close theirs meanwhile.
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets.map(|target| target.to_string_lossy().into_owned()).collect()
+}
+
+/// Contract F 53: room for the longest tokens that are known, and no flood.
+#[test]
+fn output_stays_within_what_sdks_read() {
+    let token = "t".repeat(40_000);
+    let long = credentials(HOUR).replace("topSessionToken", &token);
+    let daemon = FakeDaemon::new(move |_| (200, long.clone()));
+    let output = daemon.command(&["process", "reader"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    assert!((40_000..64_000).contains(&output.stdout.len()));
+    let daemon = FakeDaemon::new(|_| (403, refusal("refused", &"no ".repeat(100_000))));
+    let output = daemon.command(&["process", "reader"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(81), 0));
+    assert!(output.stderr.len() < 4096, "{} bytes", output.stderr.len());
+}
+
+/// Contract F 54, 55: as SDKs start it, by a shell and without, with no input, no terminal and no environment to
+/// speak of.
+#[test]
+fn it_runs_however_an_sdk_starts_it() {
+    let daemon = FakeDaemon::new(|_| (200, credentials(HOUR)));
+    let program = daemon.command(&[]).get_program().to_str().unwrap().to_owned();
+    let socket = daemon.socket();
+    let line = format!("'{program}' process reader --control '{}'", socket.display());
+    for script in [line.clone(), format!("{line} <&-"), format!("exec setsid --wait {line} <&-")] {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &script]).env_clear().env("PATH", path()).stdin(Stdio::null());
+        let output = shell.output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{script}");
+        assert!(output.stdout.ends_with(b"}\n"), "{script}");
+    }
 }
 
 fn assert_fails(output: &Output, code: i32, said: &str) {

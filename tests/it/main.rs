@@ -13,6 +13,7 @@ mod cli_process;
 mod cli_reports;
 mod cli_whoami;
 mod config;
+mod daemon;
 mod day;
 mod fake_daemon;
 mod layers;

@@ -44,6 +44,16 @@ pub(crate) enum Step {
 }
 
 impl Sts {
+    /// An STS whose clock shows `start` now and then moves with tokio's.
+    pub(crate) fn at(start: SystemTime) -> Arc<Self> {
+        let clock = Clock::simulated(start);
+        Arc::new(Self { clock, script: Mutex::default(), calls: Mutex::default() })
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     pub(crate) fn calls(&self) -> usize {
         *self.calls.lock().unwrap()
     }
@@ -116,10 +126,9 @@ impl World {
 
     pub(crate) fn with(plans: Vec<Plan>) -> Self {
         let start = parse_timestamp("2026-01-02T03:04:05.9Z").unwrap();
-        let clock = Clock::simulated(start);
-        let sts = Arc::new(Sts { clock, script: Mutex::default(), calls: Mutex::default() });
+        let sts = Sts::at(start);
         let source: Arc<dyn Source> = Arc::<Sts>::clone(&sts);
-        let broker = Broker::start(plans, source, clock, Duration::from_hours(2));
+        let broker = Broker::start(plans, source, sts.clock, Duration::from_hours(2));
         Self { sts, broker, key: Key::new([9; 32]), owner: OWNER }
     }
 

@@ -167,7 +167,7 @@ async fn a_slow_sts_is_waited_for_in_the_background() {
     assert_eq!(world.sts.calls(), 1);
 }
 
-/// Contract F 46.
+/// Contract F 46, and 67 as s3fs makes it: a fetch for every request makes no other call.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_told_to_slow_down() {
     let (world, container) = world();

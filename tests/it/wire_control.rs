@@ -98,6 +98,7 @@ async fn a_stranger_gets_nothing_and_learns_no_names() {
     assert_eq!(world.sts.calls(), 0);
 }
 
+/// Contract F 50, 52: `Version` is a number, and what is not known is left out.
 #[tokio::test(start_paused = true)]
 async fn credentials_come_in_the_form_of_credential_process() {
     let (_world, control) = world();
@@ -109,12 +110,15 @@ async fn credentials_come_in_the_form_of_credential_process() {
     assert!(!response.body.contains("AccountId"), "an unknown account is left out");
 }
 
+/// Contract F 57.
 #[tokio::test(start_paused = true)]
 async fn a_slow_sts_is_waited_for_twenty_seconds() {
     let (world, control) = world();
     world.sts.then(Step::Slow(Duration::from_secs(15)));
     let (response, took) = timed(owner(&control, "GET /v1/profiles/reader/credentials")).await;
     assert_eq!((response.status(), took.as_secs()), (200, 15));
+    let (response, took) = timed(owner(&control, "GET /v1/profiles/reader/credentials")).await;
+    assert_eq!((response.status(), took), (200, Duration::ZERO), "from memory at once");
     world.sts.then(Step::Slow(Duration::from_mins(1)));
     let (response, took) = timed(owner(&control, "GET /v1/profiles/writer/credentials")).await;
     let error = error(&response, 503);
