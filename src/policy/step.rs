@@ -150,6 +150,22 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_failed_early_is_not_tried_again_before_it_is_due() {
+        let validity = Validity::new(now(), now() + HOUR).unwrap();
+        let due = now() + HOUR / 2;
+        let (soon, late) = (now() + HOUR / 60, now() + HOUR * 2 / 3);
+        for (until, next) in [(soon, due), (late, late)] {
+            let failed = Standing {
+                held: Some((&validity, due)),
+                trouble: Some((FailureKind::Unreachable, Some(until))),
+                asked: Some(now()),
+                ..idle()
+            };
+            assert_eq!(next_step(&failed, IDLE, now()), Step::Sleep(next));
+        }
+    }
+
+    #[test]
     fn a_person_is_waited_for_while_what_is_held_is_kept_to_its_end() {
         let validity = Validity::new(now(), now() + HOUR).unwrap();
         let needed = Standing {

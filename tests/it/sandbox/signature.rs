@@ -111,6 +111,10 @@ async fn a_wrong_scope_is_refused() {
             Request { scope_date: Some("20260228".into()), ..whoami() },
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20260228' != '20260301', from '20260301T120000Z'.",
         ),
+        (
+            Request { scope_date: Some("202603".into()), ..whoami() },
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '202603' != '20260301', from '20260301T120000Z'.",
+        ),
     ] {
         request.refused(&sandbox, 403, "SignatureDoesNotMatch", message).await;
     }
