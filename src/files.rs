@@ -49,6 +49,14 @@ pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     File::open(directory)?.sync_all()
 }
 
+/// The words of a system error without its number.
+pub(crate) fn said(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |code| nix::errno::Errno::from_raw(code).desc().to_owned(),
+    )
+}
+
 /// A file that could not be used, and why.
 #[derive(Debug)]
 pub struct FileFault {
@@ -82,7 +90,7 @@ impl fmt::Display for FileFault {
             FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 write!(f, "{path} does not exist")
             }
-            FileProblem::Io(error) => write!(f, "{path} cannot be read: {error}"),
+            FileProblem::Io(error) => write!(f, "{path} cannot be read: {}", said(error)),
             FileProblem::NotRegular => write!(f, "{path} is not a regular file"),
             FileProblem::NotText => write!(f, "{path} is not UTF-8 text"),
             FileProblem::OpenToOthers(mode) => {

@@ -20,6 +20,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::endpoint::control::wire::{
     ClientView, ErrorBody, ProfileList, ProfileStatus, Status, Ticket, TicketRequest,
 };
+use crate::files;
 use crate::model::ProfileName;
 
 /// The daemon that this caller talks to.
@@ -162,7 +163,7 @@ impl From<ClientFault> for Complaint {
                     if error.kind() == io::ErrorKind::NotFound {
                         path.display().to_string()
                     } else {
-                        format!("{} ({})", path.display(), said(error))
+                        format!("{} ({})", path.display(), files::said(error))
                     }
                 });
                 Self::new(
@@ -187,14 +188,6 @@ impl From<ClientFault> for Complaint {
             ),
         }
     }
-}
-
-/// The words of a system error without its number.
-fn said(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(
-        || error.to_string(),
-        |code| nix::errno::Errno::from_raw(code).desc().to_owned(),
-    )
 }
 
 fn path(profile: &ProfileName, leaf: &str) -> String {

@@ -1,6 +1,7 @@
 //! The way to an STS: the SDK's HTTP client, with a cap on what comes back.
 
 use std::error::Error;
+use std::io;
 
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -11,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -111,22 +112,36 @@ fn is_remote_https(endpoint: &StsEndpoint) -> bool {
     uri.scheme_str() == Some("https") && !is_local
 }
 
-/// All messages of an error's chain that say something new.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&message);
+/// Why a call got no answer, for a person: what an error's chain says, without the layers of libraries on the way
+/// and without the numbers of system errors.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for error in chain(error) {
+        let words = match error.downcast_ref::<io::Error>() {
+            Some(error) if error.raw_os_error().is_some() => files::said(error),
+            Some(_) | None => error.to_string(),
+        };
+        let is_layer = words.starts_with("client error (") || LAYERS.contains(&words.as_str());
+        if !is_layer && !said.iter().any(|before| before.contains(&words)) {
+            said.push(words);
         }
-        next = error.source();
     }
-    text
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
 }
+
+/// Whether an answer was given up for its length.
+pub(super) fn is_too_long(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(<dyn Error>::is::<LengthLimitError>)
+}
+
+/// An error and what it came from, one after the other.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// Messages that only name a layer: of the SDK's connector, of hyper-util, of hyper.
+const LAYERS: [&str; 5] =
+    ["connection error", "dispatch failure", "io error", "other", "tcp connect error"];
 
 /// Largest answer of an STS in bytes; real ones have 1 to 8 KiB.
 const BODY_CAP: usize = 256 << 10;
@@ -162,6 +177,43 @@ mod tests {
             (Some("https://169.254.1.1"), false),
         ] {
             assert_eq!(is_remote_https(&endpoint(url)), remote, "{url:?}");
+        }
+    }
+
+    /// A link of a chain of errors.
+    #[derive(Debug)]
+    struct Link(&'static str, Option<Box<dyn Error + Send + Sync>>);
+
+    impl std::fmt::Display for Link {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Link {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|source| source as &(dyn Error + 'static))
+        }
+    }
+
+    #[test]
+    fn a_cause_names_no_layer_and_no_number() {
+        let refused = || Box::from(io::Error::from_raw_os_error(nix::libc::ECONNREFUSED));
+        let lookup = "failed to lookup address information: Name or service not known";
+        let certificate = "invalid peer certificate: UnknownIssuer";
+        for (words, last, said) in [
+            (vec!["io error", "tcp connect error"], Some(refused()), "Connection refused"),
+            (vec!["dns error", lookup], None, &format!("dns error: {lookup}")),
+            (
+                vec!["TLS failed", certificate, certificate],
+                None,
+                &format!("TLS failed: {certificate}"),
+            ),
+            (vec![], None, "client error (Connect)"),
+        ] {
+            let wrap = |source, words| Some(Box::from(Link(words, source)));
+            let error = Link("client error (Connect)", words.into_iter().rev().fold(last, wrap));
+            assert_eq!(cause(&error), said);
         }
     }
 

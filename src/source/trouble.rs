@@ -14,7 +14,7 @@ use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{Failure, FailureKind, RoleArn, StsEndpoint, timestamp};
-use crate::source::connector::chain;
+use crate::source::connector::{cause, is_too_long};
 
 /// What a failed call was about.
 pub(super) struct Trouble<'a> {
@@ -41,22 +41,21 @@ impl Trouble<'_> {
             SdkError::ConstructionFailure(_) => self.failure(
                 FailureKind::Misconfigured,
                 "InvalidRequest",
-                &format!("the request to {} cannot be made: {}", self.endpoint, chain(error)),
+                &format!(
+                    "the request to {} cannot be made: {}; `credbroker check` shows what is asked",
+                    self.endpoint,
+                    cause(error)
+                ),
             ),
-            SdkError::TimeoutError(_) => self.failure(
-                FailureKind::Unreachable,
-                "Timeout",
-                &format!("{} did not answer in time", self.endpoint),
-            ),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.failure(
-                FailureKind::Unreachable,
-                "Timeout",
-                &format!("{} did not answer in time", self.endpoint),
-            ),
-            SdkError::DispatchFailure(failure) => {
-                let why = failure.as_connector_error().map_or_else(String::new, |it| chain(it));
-                self.unreachable(&why)
-            }
+            SdkError::TimeoutError(_) => self.silent(),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.silent(),
+            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+                Some(why) if is_too_long(why) => {
+                    self.invalid("its answer is longer than any STS's; is endpoint_url right?")
+                }
+                Some(why) => self.unreachable(&cause(why)),
+                None => self.unreachable(&cause(error)),
+            },
             SdkError::ServiceError(service) => {
                 let meta = service.err();
                 let (code, message) = (meta.code(), meta.message().unwrap_or_default());
@@ -64,7 +63,7 @@ impl Trouble<'_> {
                 self.answered(service.raw(), said, meta.request_id(), asked)
             }
             SdkError::ResponseError(response) => self.answered(response.raw(), None, None, asked),
-            _ => self.unreachable(&chain(error)),
+            _ => self.unreachable(&cause(error)),
         }
     }
 
@@ -90,17 +89,29 @@ impl Trouble<'_> {
         )
     }
 
+    fn silent(&self) -> Failure {
+        let message = format!("{} did not answer in time; {}", self.endpoint, self.is_it_there());
+        self.failure(FailureKind::Unreachable, "Timeout", &message)
+    }
+
     fn unreachable(&self, why: &str) -> Failure {
         let remedy = if why.contains("ertificate") {
-            "; does ca_bundle name the authority of its certificate?"
+            "does ca_bundle name the authority of its certificate?"
+        } else if why.starts_with("TLS") && self.endpoint.url.is_some() {
+            "does it speak TLS, or should endpoint_url begin with http:// there?"
         } else {
-            "; is it up, and is endpoint_url right?"
+            self.is_it_there()
         };
-        self.failure(
-            FailureKind::Unreachable,
-            "Unreachable",
-            &format!("{} cannot be reached: {why}{remedy}", self.endpoint),
-        )
+        let message = format!("{} cannot be reached: {why}; {remedy}", self.endpoint);
+        self.failure(FailureKind::Unreachable, "Unreachable", &message)
+    }
+
+    /// What to ask where nobody answers: AWS is up, and has an address in each region that there is.
+    fn is_it_there(&self) -> &'static str {
+        match self.endpoint.url {
+            Some(_) => "is it up, and is endpoint_url right?",
+            None => "is this machine online, and is the region right?",
+        }
     }
 
     /// The failure that an answer is, with code and message where the SDK found them.
@@ -117,7 +128,9 @@ impl Trouble<'_> {
                 let request_id = request_id.map(ToOwned::to_owned);
                 self.refused(No { status, code, message, request_id }, asked, date(raw))
             }
-            None if status >= 500 => self.invalid(&format!("it answers with HTTP {status}")),
+            None if status >= 500 => {
+                self.invalid(&format!("it answers with HTTP {status}; try again in a moment"))
+            }
             None => self.invalid(&format!(
                 "its answer (HTTP {status}) is not that of an STS; is endpoint_url right?"
             )),
@@ -134,9 +147,8 @@ impl Trouble<'_> {
         };
         let said = self.clean(&message);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-        let remedy = remedy(&code, &message, asked, server_time);
-        let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
-        Failure { kind, code, message: format!("{what}{said}{remedy}"), request_id }
+        let remedy = remedy(kind, &code, &message, asked, server_time);
+        Failure { kind, code, message: format!("{what}{said}; {remedy}"), request_id }
     }
 
     fn failure(&self, kind: FailureKind, code: &str, message: &str) -> Failure {
@@ -189,8 +201,14 @@ fn kind_of(status: u16, code: &str, message: &str) -> FailureKind {
     }
 }
 
-/// What a person can do about an answer; empty where its words say it already.
-fn remedy(code: &str, message: &str, asked: SystemTime, server_time: Option<SystemTime>) -> String {
+/// What a person can do about an answer.
+fn remedy(
+    kind: FailureKind,
+    code: &str,
+    message: &str,
+    asked: SystemTime,
+    server_time: Option<SystemTime>,
+) -> String {
     let about_time = message.contains("Signature expired") || message.contains("not yet current");
     match code.strip_suffix("Exception").unwrap_or(code) {
         _ if about_time => skew(asked, server_time),
@@ -211,7 +229,16 @@ fn remedy(code: &str, message: &str, asked: SystemTime, server_time: Option<Syst
             "the STS does not accept the web identity token: is its issuer registered there?".to_owned()
         }
         "PackedPolicyTooLarge" => "shorten the session policy or the tags".to_owned(),
-        _ => String::new(),
+        "Validation" | "ValidationError" if message.contains("MaxSessionDuration") => {
+            "lower duration_seconds, or have the role's maximum raised".to_owned()
+        }
+        _ => match kind {
+            FailureKind::Throttled | FailureKind::Unreachable => "try again in a moment".to_owned(),
+            FailureKind::InputExpired
+            | FailureKind::Misconfigured
+            | FailureKind::PersonNeeded
+            | FailureKind::Refused => "`credbroker check` shows what it is asked".to_owned(),
+        },
     }
 }
 

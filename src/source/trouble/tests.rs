@@ -127,3 +127,50 @@ fn clocks_apart_are_told_with_the_distance() {
     let failure = failure(&SdkError::service_error(AssumeRoleError::generic(meta), response));
     assert!(failure.message.contains("min behind the server's: set the clock"), "{failure}");
 }
+
+#[test]
+fn nobody_there_is_told_by_its_cause_and_a_question() {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    let aws = StsEndpoint { url: None, dialect: Dialect::Aws, ..endpoint() };
+    for (endpoint, cause, said) in [
+        (
+            endpoint(),
+            "Connection refused",
+            "http://127.0.0.1:1 cannot be reached: Connection refused; is it up, and is endpoint_url right?",
+        ),
+        (
+            endpoint(),
+            "invalid peer certificate: UnknownIssuer",
+            "http://127.0.0.1:1 cannot be reached: invalid peer certificate: UnknownIssuer; does ca_bundle name the authority of its certificate?",
+        ),
+        (
+            endpoint(),
+            "TLS handshake failed: received corrupt message of type InvalidContentType",
+            "http://127.0.0.1:1 cannot be reached: TLS handshake failed: received corrupt message of type InvalidContentType; does it speak TLS, or should endpoint_url begin with http:// there?",
+        ),
+        (
+            aws,
+            "dns error: no such name",
+            "AWS STS in us-east-1 cannot be reached: dns error: no such name; is this machine online, and is the region right?",
+        ),
+    ] {
+        let trouble = Trouble { role: None, endpoint: &endpoint, secrets: Vec::new() };
+        let error: SdkError<AssumeRoleError, HttpResponse> =
+            SdkError::dispatch_failure(ConnectorError::io(cause.into()));
+        assert_eq!(trouble.of(&error, SystemTime::UNIX_EPOCH).message, said);
+    }
+}
+
+#[test]
+fn every_refusal_has_a_remedy() {
+    for (status, code, message, remedy) in [
+        (400, "Throttling", "Rate exceeded", "try again in a moment"),
+        (500, "InternalFailure", "", "try again in a moment"),
+        (400, "ValidationError", "exceeds the MaxSessionDuration set", "lower duration_seconds"),
+        (400, "ValidationError", "1 validation error detected", "`credbroker check` shows"),
+        (403, "Whatever", "", "`credbroker check` shows"),
+    ] {
+        let said = refusal(status, code, message).message;
+        assert!(said.contains(&format!("; {remedy}")), "{said}");
+    }
+}
