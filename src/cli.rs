@@ -43,9 +43,10 @@ pub fn main() -> ExitCode {
         conceal();
         process::run_shortcut(&shortcut, &environment).map(ExitCode::from)
     } else {
+        let is_exec = arguments.get(1).is_some_and(|command| command == "exec");
         match Arguments::try_parse_from(arguments) {
             Ok(arguments) => run(arguments.command, &environment),
-            Err(odd) => usage::answer(&odd).map(ExitCode::from),
+            Err(odd) => usage::answer(&odd, is_exec).map(ExitCode::from),
         }
     };
     outcome.unwrap_or_else(|complaint| complaint.report())

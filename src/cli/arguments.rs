@@ -262,7 +262,7 @@ pub(super) struct TicketLife(Duration);
 
 impl TicketLife {
     fn parse(text: &str) -> Result<Self, String> {
-        let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+        let life = humantime::parse_duration(text).map_err(|_| "write it as 90m or 12h")?;
         if (Duration::from_mins(1)..=Duration::from_hours(12)).contains(&life) {
             Ok(Self(life))
         } else {
@@ -281,7 +281,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() {
         Ok(address)
     } else {
-        Err("it is not a loopback address".to_owned())
+        Err("it is not a loopback address; write it as 127.0.0.1:PORT".to_owned())
     }
 }
 

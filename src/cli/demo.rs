@@ -18,6 +18,7 @@ use crate::cli::{print, serve};
 use crate::config::{self, Surroundings};
 use crate::daemon::{Daemon, DaemonFault};
 use crate::endpoint::server::Shutdown;
+use crate::files;
 use crate::model::Clock;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::source::{Live, Sts};
@@ -29,8 +30,11 @@ pub(super) fn run(directory: Option<PathBuf>) -> Result<Exit, Complaint> {
     telemetry::start(LogFormat::Text, LevelFilter::WARN);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let directory = Directory::open(directory).map_err(|error| {
-        let what = format!("the demo's directory cannot be made: {error}; name one with --dir");
-        Complaint::new(Exit::Config, what)
+        let what = "the demo's directory cannot be made";
+        Complaint::new(
+            Exit::Config,
+            format!("{what}: {}; name another with --dir", files::said(&error)),
+        )
     })?;
     runtime.map_err(|error| internal(&error))?.block_on(play(&directory))?;
     Ok(Exit::Success)
@@ -41,7 +45,7 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| internal(&error))?;
     let sts = format!("http://{}", listener.local_addr().map_err(|error| internal(&error))?);
     let imds = free_address().map_err(|error| internal(&error))?;
-    let props = Props::new(directory, &sts, &imds).map_err(|error| internal(&error))?;
+    let props = Props::new(directory, &sts, &imds).map_err(|error| unwritten(directory, &error))?;
     let config = SandboxConfig::parse(&props.sandbox)
         .map_err(|fault| internal(&std::io::Error::other(fault)))?;
     let sandbox = Sandbox::new(config, clock);
@@ -111,8 +115,16 @@ fn program_directory() -> PathBuf {
     program.and_then(|path| Some(path.parent()?.to_owned())).unwrap_or_default()
 }
 
+fn unwritten(directory: &Directory, error: &std::io::Error) -> Complaint {
+    let (path, why) = (directory.path().display(), files::said(error));
+    Complaint::new(
+        Exit::Config,
+        format!("{path} cannot be written: {why}; name another with --dir"),
+    )
+}
+
 fn internal(error: &std::io::Error) -> Complaint {
-    Complaint::new(Exit::Internal, error.to_string())
+    Complaint::new(Exit::Internal, format!("the demo cannot run here: {}", files::said(error)))
 }
 
 /// How long the demo's sessions live, so that a renewal is seen within a minute.

@@ -43,7 +43,7 @@ pub(super) fn run(
     match ending {
         Ending::Exited(code) => Ok(ExitCode::from(code)),
         Ending::Killed(signal) => Ok(signals.end_by(signal)),
-        Ending::Lost => Err(failed("the command's exit status was lost")),
+        Ending::Lost => Err(failed("the command's exit status was lost; run it again")),
     }
 }
 
@@ -136,7 +136,10 @@ fn start(
             let message = format!("{program} is not found; check its spelling and PATH");
             Complaint::new(Exit::NotFound, message)
         } else {
-            let message = format!("{program} cannot be run: {}", error.desc());
+            let message = format!(
+                "{program} cannot be run: {}; is it a program, and may you run it?",
+                error.desc()
+            );
             Complaint::new(Exit::NotExecutable, message)
         }
     })
@@ -164,7 +167,8 @@ fn own(fault: impl Into<Complaint>) -> Complaint {
 
 fn unwritten(error: &io::Error) -> Complaint {
     failed(&format!(
-        "a temporary directory cannot be written: {error}; point XDG_RUNTIME_DIR at one of your own"
+        "a temporary directory cannot be written: {}; point XDG_RUNTIME_DIR at one of your own",
+        crate::files::said(error)
     ))
 }
 

@@ -14,7 +14,7 @@ pub(super) fn run(daemon: &Daemon, json: bool) -> Result<Exit, Complaint> {
 
 fn render(list: ProfileList) -> String {
     if list.profiles.is_empty() {
-        return "no profile is yours to use; credbroker check shows who may have what\n".to_owned();
+        return "no profile is yours to use; `credbroker check`, run as the daemon's user, shows who may have what\n".to_owned();
     }
     let rows = list.profiles.into_iter().map(|profile| {
         let region = profile.region.unwrap_or_else(|| "-".to_owned());

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::exit::{Complaint, Exit};
+use crate::files;
 use crate::model::Clock;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
@@ -31,6 +32,12 @@ async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Compl
     }
     let configuration = |message: String| Complaint::new(Exit::Config, message);
     let loaded = match &config {
+        Some(path) if !path.exists() => {
+            return Err(configuration(format!(
+                "{} does not exist; leave --config out for a built-in set, or begin with config/examples/sandbox.toml of credbroker's source",
+                path.display()
+            )));
+        }
         Some(path) => SandboxConfig::load(path),
         None => SandboxConfig::parse(SandboxConfig::example()),
     };
@@ -39,7 +46,8 @@ async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Compl
     let bound = TcpListener::bind(address).await;
     let listener = bound.map_err(|error| {
         configuration(format!(
-            "{address} cannot be listened on: {error}; leave the port out to get a free one"
+            "{address} cannot be listened on: {}; name another port, or 0 for a free one: --address 127.0.0.1:0",
+            files::said(&error)
         ))
     })?;
     let stop = stop_signal().map_err(|error| internal(&error))?;
@@ -50,7 +58,7 @@ async fn serve(config: Option<PathBuf>, address: SocketAddr) -> Result<(), Compl
 }
 
 fn internal(error: &io::Error) -> Complaint {
-    Complaint::new(Exit::Internal, error.to_string())
+    Complaint::new(Exit::Internal, format!("the sandbox cannot run here: {}", files::said(error)))
 }
 
 /// Ends with the first SIGINT or SIGTERM; both are caught from now on.
@@ -128,10 +136,13 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port_code, message) = code(serve(None, taken.local_addr().unwrap()).await);
         assert_eq!(port_code, Exit::Config);
-        assert!(message.contains("cannot be listened on"), "{message}");
+        assert!(
+            message.contains("cannot be listened on: Address already in use; name"),
+            "{message}"
+        );
         let missing = Some(PathBuf::from("missing/sandbox.toml"));
         let (file_code, message) = code(serve(missing, "127.0.0.1:0".parse().unwrap()).await);
         assert_eq!(file_code, Exit::Config);
-        assert_eq!(message, "missing/sandbox.toml does not exist");
+        assert!(message.starts_with("missing/sandbox.toml does not exist; leave --config out"));
     }
 }

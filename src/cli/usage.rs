@@ -7,27 +7,38 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::print;
 
 /// Prints the help or the version that was asked for; says in one line what is wrong otherwise.
-pub(super) fn answer(odd: &Error) -> Result<Exit, Complaint> {
+///
+/// A wrong command line of `exec` is a failure of its own like any other, as it is for `env` (GNU coreutils): whoever
+/// runs a command by it must not take 64 for the command's.
+pub(super) fn answer(odd: &Error, is_exec: bool) -> Result<Exit, Complaint> {
     let text = odd.render().to_string();
+    let exit = if is_exec { Exit::ExecFailed } else { Exit::Usage };
     if matches!(odd.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         print::report(&text)?;
         return Ok(Exit::Success);
     }
     if odd.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Err(Complaint::new(Exit::Usage, "no command is named; run: credbroker --help"));
+        return Err(Complaint::new(exit, "no command is named; run: credbroker --help"));
     }
-    Err(Complaint::new(Exit::Usage, one_line(&text)))
+    // The usage of the program as a whole says less than its help.
+    let said = one_line(&text).replace("usage: credbroker <COMMAND>", "run: credbroker --help");
+    Err(Complaint::new(exit, said))
 }
 
 /// The parser's paragraphs as one line: what, the nearest that exists, and how it should be.
 fn one_line(text: &str) -> String {
     let paragraphs = text.trim().split("\n\n").map(|paragraph| {
-        let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lines = paragraph.lines().map(str::trim);
+        // What begins with a dash is an option that is misspelt, and nobody's value.
+        let lines = lines.filter(|line| !line.starts_with("tip: to pass "));
+        let words = lines.collect::<Vec<_>>().join(" ");
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         let words = words.strip_prefix("error: ").unwrap_or(&words);
         words.replacen("Usage: ", "usage: ", 1)
     });
-    let said: Vec<_> =
-        paragraphs.filter(|words| !words.starts_with("For more information")).collect();
+    let said: Vec<_> = paragraphs
+        .filter(|words| !words.is_empty() && !words.starts_with("For more information"))
+        .collect();
     said.join("; ")
 }
 
@@ -40,7 +51,7 @@ mod tests {
 
     fn complaint(line: &str) -> String {
         let odd = Arguments::try_parse_from(line.split(' ')).err().unwrap();
-        let complaint = answer(&odd).unwrap_err();
+        let complaint = answer(&odd, false).unwrap_err();
         assert_eq!(complaint.exit, Exit::Usage);
         assert!(!complaint.message.contains('\n'));
         complaint.message
@@ -51,6 +62,27 @@ mod tests {
         let said = complaint("credbroker statu");
         assert!(said.starts_with("unrecognized subcommand 'statu'; tip: "), "{said}");
         assert!(said.contains("'status'"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_command_leads_to_the_help() {
+        assert_eq!(
+            complaint("credbroker help"),
+            "unrecognized subcommand 'help'; run: credbroker --help"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_option_is_no_value() {
+        let said = complaint("credbroker list --jsno");
+        assert!(said.contains("a similar argument exists: '--json'"), "{said}");
+        assert!(!said.contains("to pass"), "{said}");
+    }
+
+    #[test]
+    fn a_wrong_command_line_of_exec_is_its_own_failure() {
+        let odd = Arguments::try_parse_from(["credbroker", "exec", "reader"]).err().unwrap();
+        assert_eq!(answer(&odd, true).unwrap_err().exit, Exit::ExecFailed);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::Faults;
 use crate::endpoint::listener::BindFault;
+use crate::files;
 use crate::seal::KeyFault;
 
 /// Why the daemon does not start, with the remedy.
@@ -37,15 +38,18 @@ impl fmt::Display for DaemonFault {
                 f,
                 "the endpoint {endpoint} wants the socket {socket} from systemd, which handed over none of that name; start the daemon by its .socket unit"
             ),
-            Self::Runtime(error) => write!(f, "the daemon cannot run here: {error}"),
+            Self::Runtime(error) => {
+                write!(f, "the daemon cannot run here: {}; try again", files::said(error))
+            }
             Self::Socket(error) => write!(
                 f,
                 "a socket that systemd handed over is of another kind than its endpoint ({error}); compare ListenStream= with the configuration"
             ),
             Self::StateDirectory(path, error) => write!(
                 f,
-                "the state directory {} cannot be used: {error}; create it for this user, or set state_dir",
-                path.display()
+                "the state directory {} cannot be used: {}; create it for this user, or set state_dir",
+                path.display(),
+                files::said(error)
             ),
         }
     }

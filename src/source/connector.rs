@@ -192,7 +192,10 @@ mod tests {
 
     impl Error for Link {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
-            self.1.as_deref().map(|source| source as &(dyn Error + 'static))
+            match &self.1 {
+                Some(source) => Some(&**source),
+                None => None,
+            }
         }
     }
 
