@@ -151,7 +151,8 @@ fn read(mut root: Cursor<'_>, path: &Path, context: &Context<'_>) -> Option<Part
         let help =
             "add [profile.NAME] with role_arn and a source: long-term keys are never handed out";
         context.findings.add(
-            Fault::whole(format!("{title} in {}, nothing can be lent", path.display())).help(help),
+            Fault::whole(format!("{title} in {}, so nothing can be lent", path.display()))
+                .help(help),
         );
     }
     Some((daemon?, endpoints, plans, chain::sources(&profiles)))

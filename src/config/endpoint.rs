@@ -182,13 +182,11 @@ fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, 
     let place = address.as_ref().or(socket.as_ref()).map(|at| at.span.clone());
     let place_span = place.unwrap_or_else(|| kind.span.clone());
     let name_span = name.as_ref().map_or_else(|| kind.span.clone(), |name| name.span.clone());
-    let name = match name {
-        None => kind.value.clone(),
-        Some(name) => checked_name(name, context)?,
-    };
-    let listen = listen(address, socket, is_imds, &kind, context)?;
+    let name = name.map_or_else(|| kind.value.clone(), |name| checked_name(name, context));
+    // A fault that is taken down keeps nothing else from being looked at: whatever stands here is not used.
+    let listen = listen(address, socket, is_imds, &kind, context).unwrap_or(Listen::FreePort);
     let kind = if is_imds {
-        let profiles = imds_profiles(profiles, &kind, context)?;
+        let profiles = imds_profiles(profiles, &kind, context).unwrap_or_default();
         RawKind::Imds { profiles, http_tokens: tokens(http_tokens, context) }
     } else {
         for (key, span) in [
@@ -206,14 +204,13 @@ fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, 
     Some((Raw { name, listen, kind }, name_span, place_span))
 }
 
-fn checked_name(name: At<String>, context: &Context<'_>) -> Option<String> {
+fn checked_name(name: At<String>, context: &Context<'_>) -> String {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if (1..=64).contains(&name.value.len()) && name.value.chars().all(legal) {
-        return Some(name.value);
+    if !((1..=64).contains(&name.value.len()) && name.value.chars().all(legal)) {
+        let title = "an endpoint's name has 1 to 64 letters, digits and -_.";
+        context.findings.add(Fault::error(name.span, title).help("choose another name"));
     }
-    let fault = Fault::error(name.span, "an endpoint's name has 1 to 64 letters, digits and -_.");
-    context.findings.add(fault.help("choose another name"));
-    None
+    name.value
 }
 
 fn listen(
