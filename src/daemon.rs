@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::broker::Broker;
-use crate::config::{self, Config, EndpointConfig, EndpointKind, HttpTokens, Listen, Surroundings};
+use crate::config::{
+    self, Config, EndpointConfig, EndpointKind, Faults, HttpTokens, Listen, Surroundings,
+};
 use crate::daemon::state::StateDirectory;
 use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach, TcpDoor};
@@ -141,7 +143,7 @@ impl Reload {
         let path = self.current.path.clone();
         match config::load(&path, surroundings) {
             Ok(config) => {
-                report_warnings(&config);
+                report(&config.warnings);
                 if config.endpoints != self.current.endpoints
                     || config.daemon != self.current.daemon
                 {
@@ -152,7 +154,8 @@ impl Reload {
                 self.current = config;
             }
             Err(faults) => {
-                warn!("the configuration is not good, so the old one stays in force:\n{faults}");
+                warn!("the new configuration is not good, so the old one stays in force");
+                report(&faults);
             }
         }
     }
@@ -167,9 +170,10 @@ pub fn load(path: Option<&Path>, surroundings: &Surroundings) -> Result<Config, 
     Ok(config::load(path.unwrap_or(&default), surroundings)?)
 }
 
-fn report_warnings(config: &Config) {
-    if !config.warnings.is_empty() {
-        warn!("{}", config.warnings);
+/// Logs what is odd, or wrong, a line each.
+fn report(faults: &Faults) {
+    for line in faults.lines() {
+        warn!("{line}");
     }
 }
 

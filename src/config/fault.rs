@@ -184,6 +184,20 @@ impl Faults {
         shown.join("\n\n")
     }
 
+    /// Each of them as one line for a log: `config.toml:7:1: unknown key; did you mean another?`
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(|fault| {
+            let clean = |text: &String| legible(&self.text.scrub(text));
+            let help = fault.help.as_ref().map(|help| format!("; {}", clean(help)));
+            let said = format!("{}{}", clean(&fault.title), help.unwrap_or_default());
+            let Some(span) = &fault.span else { return said };
+            let before = self.text.as_str().get(..self.text.clamp(span).start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("{}:{line}:{column}: {said}", legible(&self.path.to_string_lossy()))
+        })
+    }
+
     fn render_one(&self, fault: &Fault, renderer: &Renderer) -> String {
         let level = match fault.severity {
             Severity::Error => Level::ERROR,

@@ -195,6 +195,21 @@ fn a_missing_file_is_one_clear_fault() {
     assert!(text.contains("credbroker demo"), "{text}");
 }
 
+#[test]
+fn each_fault_is_one_line_for_a_log() {
+    let text = "[profile.a]\nquux = 2\n  rol = 1\nduration_seconds = 1\n";
+    let faults = parse(text, Path::new("/c.toml"), &surroundings()).unwrap_err();
+    let lines: Vec<String> = faults.lines().collect();
+    assert_eq!(lines.len(), faults.len());
+    assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("/c.toml:3:3: unknown key `rol`; ")),
+        "{lines:?}"
+    );
+    let missing = load(Path::new("/nonexistent"), &surroundings()).unwrap_err();
+    assert!(missing.lines().eq([missing.to_string().replace("error: ", "")]));
+}
+
 /// Words that a configuration is made of, and a secret among them.
 fn words() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use crate::config::Surroundings;
-use crate::daemon::{Daemon, DaemonFault, load, report_warnings};
+use crate::daemon::{Daemon, DaemonFault, load, report};
 use crate::endpoint::server::Shutdown;
 use crate::model::Clock;
 use crate::source::{Live, Sts};
@@ -23,7 +23,7 @@ pub fn serve_until_told(
     mut sockets: Sockets,
 ) -> Result<(), DaemonFault> {
     let config = load(path, surroundings)?;
-    report_warnings(&config);
+    report(&config.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
