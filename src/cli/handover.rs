@@ -78,6 +78,8 @@ pub(super) fn changes(
     if let Some(files) = files {
         set.path("AWS_CONFIG_FILE", &files.config);
         set.path("AWS_SHARED_CREDENTIALS_FILE", &files.credentials);
+        // The SDK for Java 1 reads the user's file unless this names another (`CredentialsEnvVarOverrideLocationProvider`).
+        set.path("AWS_CREDENTIAL_PROFILES_FILE", &files.credentials);
         if files.boto {
             set.path("BOTO_CONFIG", &files.credentials);
         }

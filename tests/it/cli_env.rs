@@ -7,11 +7,12 @@ use crate::fake_daemon::{FakeDaemon, path};
 
 const CLIENT: &str = r#""region":"eu-west-1","ca_bundle":"/it's a\\b $(x)/ca.pem","sts_region":"eu-west-1","sts":"aws""#;
 
-const EXPECTED: [&str; 8] = [
+const EXPECTED: [&str; 9] = [
     r"AWS_CA_BUNDLE=/it's a\b $(x)/ca.pem",
     "AWS_CONFIG_FILE=/dev/null",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN=topTicket1",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:9911/v1/credentials",
+    "AWS_CREDENTIAL_PROFILES_FILE=/dev/null",
     "AWS_DEFAULT_REGION=eu-west-1",
     "AWS_EC2_METADATA_DISABLED=true",
     "AWS_REGION=eu-west-1",
