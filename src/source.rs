@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 
 pub use live::Live;
@@ -35,6 +36,17 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// Makes one hop, signed with `from`.
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials>;
+}
+
+/// A command that gave nothing: one that hangs may answer the next time, any other wants a person's hand.
+fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
+    let kind = match fault {
+        ChildFault::Late(_) | ChildFault::Read(_) => FailureKind::Unreachable,
+        ChildFault::Failed(_) | ChildFault::Start(_) | ChildFault::TooMuch(_) => {
+            FailureKind::Misconfigured
+        }
+    };
+    Failure::new(kind, code, format!("{what} {fault}"))
 }
 
 /// Reads files off the runtime's threads, and gives up on a file system that hangs.

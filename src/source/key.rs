@@ -14,15 +14,16 @@ use crate::{child, files, ini};
 /// Reads the key that `source` refers to.
 ///
 /// # Errors
-/// `Misconfigured`, with where it was looked for and what to do.
+/// `Misconfigured`, with where it was looked for and what to do; `Unreachable` where the place itself does not answer.
 pub(super) async fn read(source: &KeySource) -> Result<Signer, Failure> {
     let key = match source {
         KeySource::Command(command) => {
+            let place = format!("the access_key command {command}");
             let output = child::output(command.program(), command.arguments(), DEADLINE, CAP)
                 .await
-                .map_err(|fault| fail(format!("the access_key command {command} {fault}")))?;
-            let text = std::str::from_utf8(&output)
-                .map_err(|_| fail(format!("the access_key command {command} wrote no text")))?;
+                .map_err(|fault| super::commanded(CODE, &place, &fault))?;
+            let text =
+                std::str::from_utf8(&output).map_err(|_| fail(format!("{place} wrote no text")))?;
             parse_json(text).map_err(|what| fail(format!("the output of {command} {what}")))
         }
         KeySource::Environment => from_environment(),
@@ -150,8 +151,10 @@ fn parse_json(text: &str) -> Result<LongTermKey, String> {
 }
 
 fn fail(message: String) -> Failure {
-    Failure::new(FailureKind::Misconfigured, "AccessKey", message)
+    Failure::new(FailureKind::Misconfigured, CODE, message)
 }
+
+const CODE: &str = "AccessKey";
 
 const A_SESSION: &str = "holds a session token: access_key wants a long-term key, not a session";
 
@@ -242,6 +245,16 @@ mod tests {
         let words = ["/bin/echo".to_owned(), json()];
         let command = CommandLine::new(words.to_vec()).unwrap();
         assert_eq!(read_key(&KeySource::Command(command)).await, Ok(key()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_hangs_is_asked_again_soon() {
+        let kind = async |words: [&str; 2]| {
+            let command = CommandLine::new(words.map(ToOwned::to_owned).to_vec()).unwrap();
+            read_key(&KeySource::Command(command)).await.unwrap_err().kind
+        };
+        assert_eq!(kind(["sleep", "1000"]).await, FailureKind::Unreachable);
+        assert_eq!(kind(["no-such-program-here", ""]).await, FailureKind::Misconfigured);
     }
 
     #[test]

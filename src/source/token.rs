@@ -11,14 +11,14 @@ use crate::{child, files};
 /// Reads the token that `source` refers to, without the white space around it.
 ///
 /// # Errors
-/// `Misconfigured`, with where it was looked for.
+/// `Misconfigured`, with where it was looked for; `Unreachable` where the place itself does not answer.
 pub(super) async fn read(source: &TokenSource) -> Result<SecretString, Failure> {
     let (place, text) = match source {
         TokenSource::Command(command) => {
             let place = format!("the web_identity_token command {command}");
             let output = child::output(command.program(), command.arguments(), DEADLINE, CAP)
                 .await
-                .map_err(|fault| fail(format!("{place} {fault}")))?;
+                .map_err(|fault| super::commanded(CODE, &place, &fault))?;
             let text =
                 std::str::from_utf8(&output).map_err(|_| fail(format!("{place} wrote no text")))?;
             (place, Zeroizing::new(text.to_owned()))
@@ -49,8 +49,10 @@ fn check(place: &str, token: &str) -> Result<SecretString, Failure> {
 }
 
 fn fail(message: String) -> Failure {
-    Failure::new(FailureKind::Misconfigured, "WebIdentityToken", message)
+    Failure::new(FailureKind::Misconfigured, CODE, message)
 }
+
+const CODE: &str = "WebIdentityToken";
 
 /// How long a token command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
