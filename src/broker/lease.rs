@@ -179,7 +179,7 @@ impl Lease {
             }
             if let Some(trouble) = &view.trouble
                 && !view.asking
-                && trouble.until.is_none_or(|until| now < until)
+                && trouble.until(now).is_none_or(|until| now < until)
             {
                 return view.usable(now).ok_or_else(|| trouble.unavailable(now));
             }
@@ -248,8 +248,14 @@ impl Shared {
 }
 
 impl Trouble {
+    /// Until when it is answered from memory; no longer where the clock was set back behind it, since it could stand for
+    /// hours then.
+    pub(super) fn until(&self, now: SystemTime) -> Option<SystemTime> {
+        self.until.map(|until| if now < self.at { now } else { until })
+    }
+
     fn unavailable(&self, now: SystemTime) -> Unavailable {
-        let wait = self.until.and_then(|until| until.duration_since(now).ok());
+        let wait = self.until(now).and_then(|until| until.duration_since(now).ok());
         Unavailable::Failed {
             failure: self.failure.clone(),
             retry_after: wait.unwrap_or_default().max(RETRY_SOON),
@@ -262,3 +268,22 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// How long to wait for a lease's task that may be in the middle of a call.
 const FORGET_DEADLINE: Duration = Duration::from_secs(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FailureKind;
+
+    #[test]
+    fn a_failure_does_not_outlast_a_clock_that_is_set_back() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let until = at + Duration::from_mins(1);
+        let failure = Failure::new(FailureKind::Unreachable, "Code", "no");
+        let trouble = Trouble { failure, at, until: Some(until) };
+        assert_eq!(trouble.until(at), Some(until));
+        let before = at - Duration::from_hours(2);
+        assert_eq!(trouble.until(before), Some(before));
+        let person = Trouble { until: None, ..trouble };
+        assert_eq!(person.until(before), None);
+    }
+}

@@ -69,7 +69,8 @@ impl LeaseTask {
         let role = self.role_arn().clone();
         async move {
             loop {
-                match next_step(&self.standing(), self.idle, self.clock.now()) {
+                let now = self.clock.now();
+                match next_step(&self.standing(now), self.idle, now) {
                     Step::Attempt => self.attempt().await,
                     Step::LetGo => self.let_go(),
                     Step::Park => self.pause(None).await,
@@ -81,14 +82,14 @@ impl LeaseTask {
         .await;
     }
 
-    fn standing(&self) -> Standing<'_> {
+    fn standing(&self, now: SystemTime) -> Standing<'_> {
         Standing {
             held: self
                 .view
                 .held
                 .as_ref()
                 .map(|held| (&held.credentials().validity, held.renew_at())),
-            trouble: self.view.trouble.as_ref().map(|it| (it.failure.kind, it.until)),
+            trouble: self.view.trouble.as_ref().map(|it| (it.failure.kind, it.until(now))),
             eager: self.shared.is_eager(),
             asked: self.shared.asked(),
             wanted: self.wanted,
