@@ -70,7 +70,8 @@ impl Broker {
 
     /// Puts `plans` in the place of those that are there.
     ///
-    /// Leases that the new plans have too live on; the others end, and what they held is wiped.
+    /// Leases that the new plans have too live on, and those in trouble try again at once: what was in the way may be
+    /// mended. The others end, and what they held is wiped.
     pub fn replace(&self, plans: impl IntoIterator<Item = Plan>) {
         let entry = |plan: Plan| {
             let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new() };
@@ -93,7 +94,9 @@ impl Broker {
         lock(&self.0.leases).retain(|key, (lease, task)| {
             lease.keep(eager.contains(key));
             let stays = wanted.contains(key);
-            if !stays {
+            if stays {
+                lease.hurry();
+            } else {
                 task.abort();
                 lease.clear();
             }

@@ -129,7 +129,7 @@ impl Daemon {
     }
 }
 
-/// What a running daemon is reloaded with.
+/// What a running daemon is reloaded with; its listeners stay those of its start.
 #[derive(Debug)]
 pub struct Reload {
     current: Config,
@@ -139,7 +139,7 @@ pub struct Reload {
 impl Reload {
     /// Reads the configuration anew. A good one takes the place of the old, and leases that both have live on; a bad
     /// one is reported, and the old one stays in force.
-    pub fn run(&mut self, surroundings: &Surroundings) {
+    pub fn run(&self, surroundings: &Surroundings) {
         let path = self.current.path.clone();
         match config::load(&path, surroundings) {
             Ok(config) => {
@@ -151,7 +151,6 @@ impl Reload {
                 }
                 self.broker.replace(config.plans.iter().cloned());
                 info!(profiles = config.plans.len(), "configuration reloaded");
-                self.current = config;
             }
             Err(faults) => {
                 warn!("the new configuration is not good, so the old one stays in force");

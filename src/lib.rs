@@ -8,7 +8,7 @@
 //! model  <-  policy  <-  { config, source }  <-  broker  <-  endpoint  <-  daemon, cli
 //! ```
 //!
-//! Beside them stand leaves that know nothing of the crate ([`child`], [`files`], [`ini`], [`seal`],
+//! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`seal`],
 //! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
@@ -26,6 +26,7 @@ pub mod daemon;
 
 pub mod sandbox;
 
+pub mod authorities;
 pub mod child;
 pub mod files;
 pub mod ini;

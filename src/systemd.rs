@@ -56,6 +56,19 @@ impl Sockets {
         }
     }
 
+    /// Closes the sockets that nobody has taken, so that nobody waits on them for an answer.
+    pub fn close_unused(&mut self) {
+        for (index, name) in self.names.iter().enumerate() {
+            let tcp = self.fds.take_tcp_listener(index).is_ok_and(|it| it.is_some());
+            if tcp || self.fds.take_unix_listener(index).is_ok_and(|it| it.is_some()) {
+                tracing::warn!(
+                    name,
+                    "a socket of systemd's is not used: no endpoint of the configuration has its name"
+                );
+            }
+        }
+    }
+
     fn index(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|it| it == name)
     }

@@ -38,6 +38,8 @@ pub(super) struct Shared {
 pub(super) enum Command {
     /// Drop what is held.
     Forget(oneshot::Sender<()>),
+    /// Do not wait for the end of a pause: what was in the way may be mended.
+    Hurry,
     /// Ask the STS now, whatever is held.
     Refresh(oneshot::Sender<()>),
 }
@@ -160,6 +162,12 @@ impl Lease {
         if eager {
             self.0.wake.notify_one();
         }
+    }
+
+    /// Has a hop that failed tried again now, rather than at the end of its pause.
+    pub(super) fn hurry(&self) {
+        // A task with a full queue is at work already.
+        let _ = self.0.commands.try_send(Command::Hurry);
     }
 
     /// Forgets what readers see; for a lease whose task has ended.

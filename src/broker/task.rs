@@ -116,6 +116,16 @@ impl LeaseTask {
                     // Whoever wished it may be gone.
                     let _ = done.send(());
                 }
+                Command::Hurry => {
+                    let now = self.clock.now();
+                    if let Some(trouble) = &mut self.view.trouble
+                        && trouble.until.is_some()
+                    {
+                        trouble.until = Some(now);
+                        self.failed = 0;
+                        self.wanted = true;
+                    }
+                }
                 Command::Refresh(done) => {
                     self.attempt().await;
                     let _ = done.send(());

@@ -370,6 +370,17 @@ async fn new_plans_keep_the_leases_that_they_share_with_the_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_lease_tries_again_after_a_reload() {
+    let script = Script::new(Duration::ZERO, &[Answer::Fail(FailureKind::Refused)]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    assert!(lease.credentials(Duration::from_secs(1)).await.is_err());
+    broker.replace(vec![plan("a", &["A"])]);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(key_id(&lease).await, "A-2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_ends_the_tasks_and_clears_what_they_held() {
     let script = Script::new(Duration::ZERO, &[]);
     let broker = script.broker(vec![plan("a", &["A"])]);

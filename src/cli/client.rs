@@ -83,7 +83,7 @@ impl Daemon {
 
     /// Drops a profile's lease.
     pub(super) fn forget(&self, profile: &ProfileName) -> Result<ProfileStatus, ClientFault> {
-        self.ask("POST", &path(profile, "forget"), b"", SOON)
+        self.ask("POST", &path(profile, "forget"), b"", LATER)
     }
 
     fn ask<T: DeserializeOwned>(

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
 use crate::cli::exit::{self, Complaint, Exit};
@@ -14,6 +15,7 @@ use crate::telemetry::{self, LogFormat};
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, Complaint> {
     let sockets = Sockets::take();
+    raise_descriptor_limit();
     telemetry::start(log_format, LevelFilter::INFO);
     match daemon::serve_until_told(config, &Surroundings::of_process(), sockets) {
         Ok(()) => Ok(Exit::Success),
@@ -23,6 +25,15 @@ pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, 
             Ok(Exit::Config)
         }
         Err(fault) => Err(complaint(&fault)),
+    }
+}
+
+/// Takes as many file descriptors as the machine allows: the usual 1,024 would be used up by the connections of one
+/// door, and nothing left to ask an STS with.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // A lower limit serves fewer clients, and serves them well.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

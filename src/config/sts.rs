@@ -6,15 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::url::Url;
-use crate::files;
 use crate::model::{ClientSettings, Dialect, Partition, Region, RoleArn, StsEndpoint};
+use crate::{authorities, files};
 
 /// What a profile says about endpoints and regions.
 #[derive(Debug)]
@@ -190,33 +187,16 @@ fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>>
 }
 
 fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
-    let mut certificates = None;
+    let mut outcome = Ok(());
     let path = context.readable(path, |path: &Path| {
-        certificates = count_certificates(&files::read_text(path, MAX_CA_BYTES)?);
+        outcome = authorities::check(files::read_text(path, MAX_CA_BYTES)?.as_bytes());
         Ok(())
     })?;
-    let title = match certificates {
-        Some(1..) => return Some(path),
-        Some(0) => format!("{} holds no certificate", path.value.display()),
-        None => format!("{} holds a broken certificate", path.value.display()),
-    };
+    let Err(what) = outcome else { return Some(path) };
+    let title = format!("{} holds {what}", path.value.display());
     let help = "a bundle is a PEM file: -----BEGIN CERTIFICATE----- ...";
     context.findings.add(Fault::error(path.span, title).help(help));
     None
-}
-
-/// How many certificates a PEM text holds; `None` where one is not closed or not base64 (RFC 7468).
-fn count_certificates(pem: &str) -> Option<usize> {
-    let mut parts = pem.split("-----BEGIN CERTIFICATE-----");
-    parts.next();
-    let mut count = 0;
-    for part in parts {
-        let (body, _) = part.split_once("-----END CERTIFICATE-----")?;
-        let body: String = body.split_ascii_whitespace().collect();
-        BASE64_STANDARD.decode(body).ok().filter(|der| !der.is_empty())?;
-        count += 1;
-    }
-    Some(count)
 }
 
 /// AWS serves a role only in the partition that its ARN names.
@@ -257,18 +237,3 @@ fn implicit_region(dialect: Dialect, role: &RoleArn) -> Region {
 
 /// Largest bundle in bytes; the system's own has about 230 KB.
 const MAX_CA_BYTES: u64 = 1 << 21;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_are_counted_and_broken_ones_found() {
-        let one = "-----BEGIN CERTIFICATE-----\r\nAA\n==\n-----END CERTIFICATE-----\n";
-        assert_eq!(count_certificates(one), Some(1));
-        assert_eq!(count_certificates(&format!("# mine\n{one}{one}")), Some(2));
-        assert_eq!(count_certificates("hello"), Some(0));
-        assert_eq!(count_certificates(&one.replace("AA", "A")), None);
-        assert_eq!(count_certificates(&one.replace("-----END", "")), None);
-    }
-}

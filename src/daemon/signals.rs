@@ -29,12 +29,16 @@ pub fn serve_until_told(
         .enable_all()
         .build()
         .map_err(DaemonFault::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let clock = Clock::system();
         let source = Live::new(Sts::new(clock));
         let daemon = Daemon::build(config, surroundings, source, clock, &mut sockets)?;
+        sockets.close_unused();
         run(daemon, surroundings).await
-    })
+    });
+    // A file that hangs on a lost server must not keep the daemon from ending.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(daemon: Daemon, surroundings: &Surroundings) -> Result<(), DaemonFault> {
@@ -50,7 +54,7 @@ async fn run(daemon: Daemon, surroundings: &Surroundings) -> Result<(), DaemonFa
     info!(profiles, version = env!("CARGO_PKG_VERSION"), "ready");
     systemd::ready(&format!("lends {profiles} profiles"));
 
-    let mut reload = daemon.reload();
+    let reload = daemon.reload();
     let (stop, shutdown) = Shutdown::new();
     let mut serving = pin!(daemon.run(shutdown));
     loop {

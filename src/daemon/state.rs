@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::files;
@@ -22,6 +22,11 @@ impl StateDirectory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let metadata = fs::metadata(path)?;
+        let owner = metadata.uid();
+        if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+            let message = format!("it belongs to user id {owner}, not to root or to you");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
         if metadata.permissions().mode() & 0o022 != 0 {
             let message = "others may write there; run: chmod go-w on it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));

@@ -13,13 +13,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use crate::files;
 use crate::model::{Failure, FailureKind, StsEndpoint};
 use crate::source::sts::{CONNECT_DEADLINE, READ_DEADLINE};
+use crate::{authorities, files};
 
 /// A connector for `endpoint` with its certificate authorities.
 ///
@@ -72,7 +69,7 @@ fn tls(endpoint: &StsEndpoint) -> Result<TlsContext, Failure> {
         Some(path) => {
             let text = files::read_text(path, CA_BUNDLE_CAP)
                 .map_err(|fault| misconfigured(&format!("the ca_bundle {fault}")))?;
-            check_authorities(text.as_bytes()).map_err(|what| {
+            authorities::check(text.as_bytes()).map_err(|what| {
                 misconfigured(&format!("the ca_bundle {} holds {what}", path.display()))
             })?;
             TrustStore::empty().with_pem_certificate(text.as_bytes())
@@ -81,18 +78,6 @@ fn tls(endpoint: &StsEndpoint) -> Result<TlsContext, Failure> {
     TlsContext::builder().with_trust_store(store).build().map_err(|error| {
         misconfigured(&format!("the certificate authorities cannot be used: {error}"))
     })
-}
-
-/// Makes sure that `pem` holds certificates and none that is broken: the SDK's client panics at one.
-fn check_authorities(pem: &[u8]) -> Result<(), &'static str> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let read = certificate.is_ok_and(|certificate| roots.add(certificate).is_ok());
-        if !read {
-            return Err("a broken certificate");
-        }
-    }
-    if roots.is_empty() { Err("no PEM certificate") } else { Ok(()) }
 }
 
 fn misconfigured(message: &str) -> Failure {

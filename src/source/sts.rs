@@ -73,7 +73,12 @@ impl Sts {
         endpoint: &StsEndpoint,
         request: &RoleRequest,
     ) -> Result<SessionCredentials, Failure> {
-        let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets: secrets(from) };
+        let trouble = Trouble {
+            role: Some(&request.role_arn),
+            endpoint,
+            renewable: matches!(from, Signer::Session(_)),
+            secrets: secrets(from),
+        };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -105,7 +110,8 @@ impl Sts {
         request: &RoleRequest,
     ) -> Result<SessionCredentials, Failure> {
         let secrets = vec![token.clone()];
-        let trouble = Trouble { role: Some(&request.role_arn), endpoint, secrets };
+        let trouble =
+            Trouble { role: Some(&request.role_arn), endpoint, renewable: false, secrets };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -133,7 +139,7 @@ impl Sts {
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
         let from = Signer::Session(credentials);
-        let trouble = Trouble { role: None, endpoint, secrets: secrets(&from) };
+        let trouble = Trouble { role: None, endpoint, renewable: false, secrets: secrets(&from) };
         let asked = self.clock.now();
         let call = self.client(endpoint).await?.get_caller_identity();
         let answer = call.customize().config_override(signed_with(&from)).send().await;
@@ -352,17 +358,5 @@ mod tests {
         assert_eq!(ask().await.code, "CaBundle");
     }
 
-    /// Of no use for anything but to be read.
-    const AUTHORITY: &str = "\
------BEGIN CERTIFICATE-----
-MIIBdTCCARugAwIBAgIUDux2BcLpa/3vBWhtl1K0PbKXTD4wCgYIKoZIzj0EAwIw
-DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjIxNzUwNTVaGA8yMTI2MTAyOTE3NTA1
-NVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLUJ
-9hmTcH9jJOD+49uCf7SSVwS59y4m/l8hhd0Z0CWR42K5S6FZfgkluBPxb4neBCXc
-EhAIhDhcCzimRtwaOIyjUzBRMB0GA1UdDgQWBBQ1xSDPUDqziC8MnGoxHeFvWan+
-kjAfBgNVHSMEGDAWgBQ1xSDPUDqziC8MnGoxHeFvWan+kjAPBgNVHRMBAf8EBTAD
-AQH/MAoGCCqGSM49BAMCA0gAMEUCIEjxVas3m/htlcxVKUSzdHbM8/Ksv7GRULxZ
-4GcfEihPAiEAjB0v4QTh+oeEk3wLyNwgLBhMVBt3kXfD33ntQKyQM9g=
------END CERTIFICATE-----
-";
+    const AUTHORITY: &str = include_str!("../../tests/it/config/ca.pem");
 }

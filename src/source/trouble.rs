@@ -20,6 +20,8 @@ use crate::source::connector::{cause, is_too_long};
 pub(super) struct Trouble<'a> {
     pub(super) role: Option<&'a RoleArn>,
     pub(super) endpoint: &'a StsEndpoint,
+    /// Whether the call was signed with a session, which can be had anew.
+    pub(super) renewable: bool,
     pub(super) secrets: Vec<SecretString>,
 }
 
@@ -140,7 +142,11 @@ impl Trouble<'_> {
     fn refused(&self, no: No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
         let No { status, code, message, request_id } = no;
         let code = self.clean(&code);
-        let kind = kind_of(status, &code, &message);
+        let kind = match code.as_str() {
+            // An STS that has lost its memory, or whose role was made anew, knows no session of before.
+            "InvalidClientTokenId" if self.renewable => FailureKind::InputExpired,
+            code => kind_of(status, code, &message),
+        };
         let what = match self.role {
             Some(role) => format!("{} answers {code} for {role}", self.endpoint),
             None => format!("{} answers {code}", self.endpoint),

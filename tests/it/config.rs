@@ -21,7 +21,7 @@ fn workshop() -> tempfile::TempDir {
     write("base.json", key, 0o600);
     write("open.json", key, 0o644);
     write("token", "eyJ", 0o644);
-    write("rgw-ca.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", 0o644);
+    write("rgw-ca.pem", include_str!("config/ca.pem"), 0o644);
     write("not.pem", "hello", 0o644);
     write("read-only.json", r#"{"Version":"2012-10-17","Statement":[]}"#, 0o644);
     write("broken-policy.json", r#"{"Version": }"#, 0o644);

@@ -360,5 +360,5 @@ fn sources() -> Vec<Source> {
     found
 }
 
-const LEAVES: [&str; 6] = ["child", "files", "ini", "seal", "systemd", "telemetry"];
+const LEAVES: [&str; 7] = ["authorities", "child", "files", "ini", "seal", "systemd", "telemetry"];
 const MOST_LINES: usize = 400;

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::libc::{SI_KERNEL, signalfd_siginfo};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -38,6 +39,8 @@ impl Signals {
     /// signal does not end us, the exit code that shells give it.
     pub(super) fn end_by(self, signal: Signal) -> ExitCode {
         let _ = self.held.thread_unblock();
+        // The child has left a core where it should; ours would only take its place.
+        let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         let _ = raise(signal);
         let number = (1..64).find(|number| Signal::try_from(i32::from(*number)) == Ok(signal));
         ExitCode::from(128_u8.saturating_add(number.unwrap_or_default()))

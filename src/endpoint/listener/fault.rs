@@ -21,6 +21,7 @@ pub(super) enum BindProblem {
     OpenDirectory(PathBuf, u32),
     Privileged,
     Public,
+    StrangersDirectory(PathBuf, u32),
 }
 
 impl BindProblem {
@@ -72,6 +73,11 @@ impl fmt::Display for BindFault {
                     "others can replace {place}, for {directory} is open to them (mode {mode:04o}); run: chmod go-w {directory}"
                 )
             }
+            BindProblem::StrangersDirectory(directory, uid) => write!(
+                f,
+                "{place} would lie in {}, which belongs to user id {uid}, not to root or to you; configure another path",
+                directory.display()
+            ),
             BindProblem::Privileged => write!(
                 f,
                 "{place} is not open to this user; ports below 1024 need root, CAP_NET_BIND_SERVICE or a socket from systemd"

@@ -34,7 +34,11 @@ impl SocketFile {
             // The umask may have taken more away.
             fs::set_permissions(directory, Permissions::from_mode(reach.directory_mode()))?;
         }
-        let mode = fs::metadata(directory)?.mode() & 0o7777;
+        let metadata = fs::metadata(directory)?;
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+            return Err(BindProblem::StrangersDirectory(directory.to_owned(), owner));
+        }
         // In a sticky directory nobody else can replace what is ours.
         if mode & 0o022 != 0 && mode & 0o1000 == 0 {
             return Err(BindProblem::OpenDirectory(directory.to_owned(), mode));

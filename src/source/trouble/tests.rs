@@ -32,7 +32,8 @@ fn endpoint() -> StsEndpoint {
 fn failure(error: &SdkError<AssumeRoleError, HttpResponse>) -> Failure {
     let role = RoleArn::parse(ROLE).unwrap();
     let endpoint = endpoint();
-    let trouble = Trouble { role: Some(&role), endpoint: &endpoint, secrets: vec![TOKEN.into()] };
+    let secrets = vec![TOKEN.into()];
+    let trouble = Trouble { role: Some(&role), endpoint: &endpoint, renewable: false, secrets };
     trouble.of(error, SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))
 }
 
@@ -60,6 +61,17 @@ fn every_code_has_the_kind_that_its_lease_needs() {
         (400, "Whatever", FailureKind::Refused),
     ] {
         assert_eq!(refusal(status, code, "no").kind, kind, "{code}");
+    }
+}
+
+#[test]
+fn a_session_that_the_sts_has_forgotten_is_renewed_and_a_key_is_not() {
+    let meta = ErrorMetadata::builder().code("InvalidClientTokenId").message("no").build();
+    let error = SdkError::service_error(AssumeRoleError::generic(meta), response(403, ""));
+    let endpoint = endpoint();
+    for (renewable, kind) in [(true, FailureKind::InputExpired), (false, FailureKind::Refused)] {
+        let trouble = Trouble { role: None, endpoint: &endpoint, renewable, secrets: Vec::new() };
+        assert_eq!(trouble.of(&error, SystemTime::UNIX_EPOCH).kind, kind);
     }
 }
 
@@ -154,7 +166,8 @@ fn nobody_there_is_told_by_its_cause_and_a_question() {
             "AWS STS in us-east-1 cannot be reached: dns error: no such name; is this machine online, and is the region right?",
         ),
     ] {
-        let trouble = Trouble { role: None, endpoint: &endpoint, secrets: Vec::new() };
+        let secrets = Vec::new();
+        let trouble = Trouble { role: None, endpoint: &endpoint, renewable: false, secrets };
         let error: SdkError<AssumeRoleError, HttpResponse> =
             SdkError::dispatch_failure(ConnectorError::io(cause.into()));
         assert_eq!(trouble.of(&error, SystemTime::UNIX_EPOCH).message, said);
