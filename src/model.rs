@@ -5,6 +5,7 @@
 //! What goes wrong on the way is a [`Failure`] whose [`FailureKind`] decides what happens next. Who asks
 //! is a [`Caller`].
 
+mod address;
 mod arn;
 mod caller;
 mod clock;
@@ -19,6 +20,7 @@ mod sts;
 mod timestamp;
 mod validity;
 
+pub use address::is_local_address;
 pub use arn::{AccountId, ArnFault, Partition, PolicyArn, RoleArn};
 pub use caller::{Caller, Channel};
 pub use clock::Clock;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::model::ProfileName;
+use crate::model::{ProfileName, is_local_address};
 
 /// One listener, other than the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,7 @@ impl LoopbackAddress {
     /// `address`, if it is one of those; `None` for any other.
     #[must_use]
     pub fn new(address: SocketAddr) -> Option<Self> {
-        let local = address.ip().is_loopback() || METADATA_ADDRESSES.contains(&address.ip());
-        local.then_some(Self(address))
+        is_local_address(address.ip()).then_some(Self(address))
     }
 
     /// The address.
@@ -313,38 +312,5 @@ fn unique(seen: &mut BTreeSet<String>, what: &str, span: &Span, context: &Contex
     if !seen.insert(what.to_owned()) {
         let fault = Fault::error(span.clone(), format!("two endpoints have {what}"));
         context.findings.add(fault.help("give each its own"));
-    }
-}
-
-/// Where EC2 and ECS serve metadata and credentials (contract A and B.1).
-const METADATA_ADDRESSES: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_but_local_addresses_can_be_made() {
-        for (text, local) in [
-            ("127.0.0.1:1", true),
-            ("127.9.9.9:1", true),
-            ("[::1]:1", true),
-            ("169.254.169.254:80", true),
-            ("169.254.170.2:80", true),
-            ("[fd00:ec2::254]:80", true),
-            ("[fd00:ec2::23]:80", true),
-            ("0.0.0.0:1", false),
-            ("[::]:1", false),
-            ("10.0.0.1:1", false),
-            ("169.254.1.1:1", false),
-            ("[::ffff:127.0.0.1]:1", false),
-        ] {
-            assert_eq!(LoopbackAddress::new(text.parse().unwrap()).is_some(), local, "{text}");
-        }
     }
 }

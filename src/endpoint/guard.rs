@@ -4,12 +4,14 @@
 //! A page that rebinds its own name to 127.0.0.1 still sends its own name as `Host`; a browser adds `Origin` or
 //! `Sec-Fetch-*` on its own; a proxy adds `X-Forwarded-For`, which real IMDS refuses too (contract A.6).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::header::{FORWARDED, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, Version};
+
+use crate::model::is_local_address;
 
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,18 +61,13 @@ pub(super) fn check_origin(request: &Parts) -> Result<(), Objection> {
     }
 }
 
-/// Whether the broker may listen on `address`: loopback, or one of the four that SDKs know by heart.
-pub(super) fn is_ours(address: IpAddr) -> bool {
-    address.is_loopback() || WELL_KNOWN.contains(&address)
-}
-
 /// CRT sends the host without its port (contract A.6), and a forwarded port is another one: any port will do.
 fn check_host(host: &str) -> Result<(), Objection> {
     let authority: Authority = host.parse().map_err(|_| Objection::ForeignHost)?;
     let bare = authority.host();
     let ours = bare.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|address: Ipv4Addr| is_ours(address.into()))
-        || bracketed(bare).is_some_and(|address| is_ours(address.into()));
+        || bare.parse().is_ok_and(|address: Ipv4Addr| is_local_address(address.into()))
+        || bracketed(bare).is_some_and(|address| is_local_address(address.into()));
     let user = authority.as_str().contains('@');
     let port = host.len() == bare.len() || authority.port().is_some();
     if ours && port && !user { Ok(()) } else { Err(Objection::ForeignHost) }
@@ -79,15 +76,6 @@ fn check_host(host: &str) -> Result<(), Objection> {
 fn bracketed(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
-
-/// The addresses of IMDS (EC2 user guide, "Access instance metadata"), of the ECS agent (ECS developer guide,
-/// "Task IAM role") and of the EKS Pod Identity agent (EKS user guide).
-const WELL_KNOWN: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
-];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

@@ -14,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-use crate::endpoint::guard;
 use crate::endpoint::listener::fault::BindProblem;
 use crate::endpoint::listener::socket::SocketFile;
-use crate::model::{Caller, Channel};
+use crate::model::{Caller, Channel, is_local_address};
 
 pub use fault::BindFault;
 pub use socket::Reach;
@@ -46,7 +45,7 @@ impl TcpDoor {
     /// [`BindFault`] for an address that others reach, and whatever the system says.
     pub fn bind(address: SocketAddr, channel: Channel) -> Result<Self, BindFault> {
         let fault = |problem| BindFault { place: address.to_string(), problem };
-        if !guard::is_ours(address.ip()) {
+        if !is_local_address(address.ip()) {
             return Err(fault(BindProblem::Public));
         }
         let listener = std::net::TcpListener::bind(address)
@@ -65,7 +64,7 @@ impl TcpDoor {
         };
         let address = listener.local_addr().map_err(unnamed)?;
         let fault = |problem| BindFault { place: address.to_string(), problem };
-        if !guard::is_ours(address.ip()) {
+        if !is_local_address(address.ip()) {
             return Err(fault(BindProblem::Public));
         }
         let listener = listener

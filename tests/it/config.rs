@@ -63,7 +63,9 @@ fn every_refusal_names_place_and_remedy() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/config/faults.txt");
     let text = fs::read_to_string(&golden).unwrap();
     let mut written = String::new();
-    for case in text.split("=== ").skip(1) {
+    let cases = text.split("=== ").skip(1);
+    assert!(cases.clone().count() > 40, "the cases were not found");
+    for case in cases {
         let (name, rest) = case.split_once('\n').unwrap();
         let (source, _) = rest.split_once("\n---\n").unwrap();
         let shown = outcome(directory.path(), source);

@@ -68,7 +68,9 @@ fn papers() -> Vec<PathBuf> {
     let directories = [root(), root().join("docs")];
     let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| is(path, "md")).collect()
+    let papers: Vec<_> = paths.filter(|path| is(path, "md")).collect();
+    assert!(papers.len() > 3, "the papers were not found");
+    papers
 }
 
 fn is(path: &Path, kind: &str) -> bool {

@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use credbroker::config::{self, Surroundings};
 use credbroker::model::{
-    Clock, LongTermKey, Plan, SessionCredentials, Signer, parse_timestamp, timestamp,
+    AccountId, Clock, LongTermKey, Plan, SessionCredentials, Signer, parse_timestamp, timestamp,
 };
 use credbroker::source::{Live, Source, Sts};
 use secrecy::ExposeSecret;
@@ -288,11 +288,7 @@ async fn the_answers_of_other_systems_are_taken() {
         assert_eq!(session.secret_access_key.expose_secret(), "secret/+", "{system}");
         assert_eq!(session.session_token.expose_secret(), "token==", "{system}");
         assert_eq!(timestamp(session.validity.expires()), "2026-05-01T13:00:00Z", "{system}");
-        assert_eq!(
-            session.account_id.as_ref().map(credbroker::model::AccountId::as_str),
-            account,
-            "{system}"
-        );
+        assert_eq!(session.account_id.as_ref().map(AccountId::as_str), account, "{system}");
         let life = session.validity.life();
         assert!(life <= Duration::from_hours(1), "{system}: {life:?}");
         let sent = &keeper.sent()[0];

@@ -55,7 +55,7 @@ async fn the_role_list_is_one_name_and_nothing_else() {
     }
 }
 
-/// Contract F 14 to 18.
+/// Contract F 14, 15, 16, 17, 18.
 #[tokio::test(start_paused = true)]
 async fn the_document_has_its_seven_members() {
     let (_world, imds) = reader();
