@@ -115,7 +115,7 @@ fn what_is_no_daemon_is_not_believed() {
 #[test]
 fn a_reader_that_has_gone_is_an_error_and_no_panic() {
     let daemon = FakeDaemon::new(|_| (200, credentials(HOUR)));
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let output = daemon
         .command(&["process", "reader"])
@@ -137,7 +137,7 @@ fn no_thread_is_started_and_nothing_is_opened() {
         let (go, gone) = mpsc::channel::<()>();
         let daemon = FakeDaemon::new(move |request| {
             let _ = arrived.send(());
-            let _ = gone.recv_timeout(Duration::from_secs(60));
+            let _ = gone.recv_timeout(Duration::from_mins(1));
             let client = r#"{"sts_region":"us-east-1","sts":"aws"}"#;
             let wanted = request.ends_with("/credentials");
             (200, if wanted { credentials(HOUR) } else { client.to_owned() })
