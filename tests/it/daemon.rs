@@ -67,7 +67,7 @@ async fn the_published_address_is_numeric_and_outlives_a_restart() {
     assert_eq!(redeem(port, &ticket).await, "200 OK");
     assert_eq!(running.sts.calls(), 1);
     running.end().await;
-    assert!(!directory.path().join("control.sock").exists(), "left behind");
+    assert!(!directory.path().join("run/control.sock").exists(), "left behind");
 }
 
 /// Contract F 56: by the real program over the real socket.
@@ -78,7 +78,7 @@ async fn two_runs_at_once_make_one_call() {
     running.sts.then(Step::Slow(Duration::from_millis(300)));
     let process = || {
         let mut command = Command::from(credbroker(&["process", "reader"]));
-        command.env("CREDBROKER_CONTROL", directory.path().join("control.sock"));
+        command.env("CREDBROKER_CONTROL", directory.path().join("run/control.sock"));
         command.stdin(std::process::Stdio::null()).kill_on_drop(true);
         async move { command.output().await.unwrap() }
     };
@@ -99,7 +99,7 @@ fn config(directory: &Path, surroundings: &Surroundings) -> Config {
 }
 
 async fn ticket(directory: &Path) -> Ticket {
-    let stream = UnixStream::connect(directory.join("control.sock")).await.unwrap();
+    let stream = UnixStream::connect(directory.join("run/control.sock")).await.unwrap();
     let wish = r#"{"ttl_seconds":3600}"#;
     let request = format!(
         "POST /v1/profiles/reader/ticket HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
@@ -132,7 +132,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
 const CONFIG: &str = r#"
 [daemon]
 state_dir = "state"
-control   = "control.sock"
+control   = "run/control.sock"
 
 [profile.base]
 access_key = { env = true }
