@@ -67,7 +67,7 @@ impl Container {
         let mut values = request.headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (None, _) => Err(refused(
-                "a ticket is needed as the whole Authorization header; run the program under: credbroker exec",
+                "no ticket came in the Authorization header; run the program by: credbroker exec PROFILE --env-token -- ...",
             )),
             (Some(ticket), None) => {
                 let now = self.desk.broker().clock().now();
