@@ -62,14 +62,14 @@ fn render(status: &Status, now: SystemTime) -> String {
 }
 
 fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
-    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT ASKED", "RENEWALS"];
+    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT CALL", "RENEWALS"];
     let rows = profiles.iter().map(|profile| {
         vec![
             profile.profile.clone(),
             word(profile.state).to_owned(),
             profile.access_key_id.clone().unwrap_or_else(|| "-".to_owned()),
             table::when(profile.expires.as_deref(), now),
-            table::when(profile.next_attempt.as_deref(), now),
+            next_call(profile.next_attempt.as_deref(), now),
             profile.renewals.to_string(),
         ]
     });
@@ -94,18 +94,28 @@ fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
         ("role", profile.role_arn.clone()),
     ];
     lines.extend(profile.access_key_id.clone().map(|key| ("key", key)));
-    let mut time = |label, at: Option<&str>| {
-        lines.extend(at.map(|at| (label, format!("{} ({at})", table::when(Some(at), now)))));
+    let mut time = |label, at: Option<&str>, words: String| {
+        lines.extend(at.map(|at| (label, format!("{words} ({at})"))));
     };
-    time("issued", profile.issued.as_deref());
-    time("expires", profile.expires.as_deref());
-    time("next asked", profile.next_attempt.as_deref());
+    time("issued", profile.issued.as_deref(), table::when(profile.issued.as_deref(), now));
+    time("expires", profile.expires.as_deref(), table::when(profile.expires.as_deref(), now));
+    time(
+        "next call",
+        profile.next_attempt.as_deref(),
+        next_call(profile.next_attempt.as_deref(), now),
+    );
     lines.push(("renewals", profile.renewals.to_string()));
     if let Some(trouble) = &profile.trouble {
         let since = table::when(Some(&trouble.at), now);
         lines.push(("trouble", format!("{} ({}, {since})", trouble.message, trouble.code)));
     }
     table::facts(lines)
+}
+
+/// When the STS is called next; a time that has just passed is being kept.
+fn next_call(at: Option<&str>, now: SystemTime) -> String {
+    let words = table::when(at, now);
+    if words.ends_with(" ago") { "now".to_owned() } else { words }
 }
 
 #[cfg(test)]
@@ -170,13 +180,19 @@ credbroker 0.1.0, process 42, started 5 h ago
 ENDPOINT   NAME   ADDRESS
 container  local  127.0.0.1:9911
 
-PROFILE          STATE    KEY          EXPIRES    NEXT ASKED  RENEWALS
-reader           held     ASIAEXAMPLE  in 41 min  in 11 min   3
-team/prod admin  refused  -            -          -           0
+PROFILE          STATE    KEY          EXPIRES    NEXT CALL  RENEWALS
+reader           held     ASIAEXAMPLE  in 41 min  in 11 min  3
+team/prod admin  refused  -            -          -          0
 
 team/prod admin: the role does not trust you; ask its owner (AccessDenied, 60 s ago)
 "
         );
+    }
+
+    #[test]
+    fn a_call_that_is_due_is_made_now() {
+        let now = parse_timestamp("2026-01-02T03:11:31Z").unwrap();
+        assert!(render_profile(&reader(), now).contains("next call   now (2026-01-02T03:11:30Z)"));
     }
 
     #[test]
@@ -191,7 +207,7 @@ role        arn:aws:iam::123456789012:role/Reader
 key         ASIAEXAMPLE
 issued      19 min ago (2026-01-02T02:41:00Z)
 expires     in 41 min (2026-01-02T03:41:00Z)
-next asked  in 11 min (2026-01-02T03:11:30Z)
+next call   in 11 min (2026-01-02T03:11:30Z)
 renewals    3
 "
         );
