@@ -21,7 +21,9 @@ pub(super) fn answer(odd: &Error, is_exec: bool) -> Result<Exit, Complaint> {
         return Err(Complaint::new(exit, "no command is named; run: credbroker --help"));
     }
     // The usage of the program as a whole says less than its help.
-    let said = one_line(&text).replace("usage: credbroker <COMMAND>", "run: credbroker --help");
+    let said = one_line(&text);
+    let whole = said.strip_suffix(" <COMMAND>").and_then(|said| said.rsplit_once("; usage: "));
+    let said = whole.map(|(what, _)| format!("{what}; run: credbroker --help")).unwrap_or(said);
     Err(Complaint::new(exit, said))
 }
 
