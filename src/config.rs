@@ -80,6 +80,9 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> 
                     "write one (config/config.toml of credbroker's source shows every key), \
                      name another with --config, or try `credbroker demo`"
                 }
+                FileProblem::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    "let this user read it, or name another with --config"
+                }
                 FileProblem::Io(_) | FileProblem::NotRegular | FileProblem::NotText => {
                     "name the right file with --config"
                 }

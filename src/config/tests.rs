@@ -196,6 +196,21 @@ fn a_missing_file_is_one_clear_fault() {
 }
 
 #[test]
+fn a_file_that_may_not_be_read_is_told_from_one_that_cannot() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = load(directory.path(), &surroundings()).unwrap_err().to_string();
+    assert!(text.ends_with("is not a regular file; name the right file with --config"), "{text}");
+    if nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let path = directory.path().join("config.toml");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let text = load(&path, &surroundings()).unwrap_err().to_string();
+    assert!(text.contains("Permission denied; let this user read it"), "{text}");
+}
+
+#[test]
 fn each_fault_is_one_line_for_a_log() {
     let text = "[profile.a]\nquux = 2\n  rol = 1\nduration_seconds = 1\n";
     let faults = parse(text, Path::new("/c.toml"), &surroundings()).unwrap_err();
