@@ -62,7 +62,8 @@ pub(super) enum Command {
 #[derive(Args)]
 pub(super) struct Control {
     /// The daemon's control socket [default: CREDBROKER_CONTROL, else
-    /// $XDG_RUNTIME_DIR/credbroker/control.sock if something answers there, else /run/credbroker/control.sock]
+    /// $XDG_RUNTIME_DIR/credbroker/control.sock (without one, run/control.sock in your daemon's default state_dir)
+    /// if something answers there, else /run/credbroker/control.sock]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) control: Option<PathBuf>,
 }

@@ -16,15 +16,22 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::cli::client::ClientFault;
 use crate::cli::environment::Environment;
 
-/// The places where the control socket may be, in order: `--control` or `CREDBROKER_CONTROL` alone, else the user's
-/// own daemon, then the system's.
+/// The places where the control socket may be, in order: `--control` or `CREDBROKER_CONTROL` alone, else where the
+/// user's own daemon puts it by default, then the system's.
 pub(super) fn places(control: Option<&Path>, environment: &Environment) -> Vec<PathBuf> {
     let named = control.map(PathBuf::from);
     if let Some(path) = named.or_else(|| environment.value("CREDBROKER_CONTROL").map(PathBuf::from))
     {
         return vec![path];
     }
-    let own = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("credbroker/control.sock"));
+    let own = match environment.path("XDG_RUNTIME_DIR") {
+        Some(runtime) => Some(runtime.join("credbroker/control.sock")),
+        // Without one, as in a container, a daemon of one's own keeps its socket with its state.
+        None => environment
+            .path("XDG_STATE_HOME")
+            .or_else(|| environment.path("HOME").map(|home| home.join(".local/state")))
+            .map(|state| state.join("credbroker/run/control.sock")),
+    };
     own.into_iter().chain([PathBuf::from("/run/credbroker/control.sock")]).collect()
 }
 
@@ -110,6 +117,18 @@ mod tests {
         assert_eq!(places(None, &environment), expected.map(PathBuf::from));
         let bare: Environment = [("XDG_RUNTIME_DIR", "relative")].into_iter().collect();
         assert_eq!(places(None, &bare), [PathBuf::from("/run/credbroker/control.sock")]);
+    }
+
+    #[test]
+    fn without_a_runtime_directory_ones_own_daemon_is_with_its_state() {
+        for (variable, value, place) in [
+            ("HOME", "/home/me", "/home/me/.local/state/credbroker/run/control.sock"),
+            ("XDG_STATE_HOME", "/state", "/state/credbroker/run/control.sock"),
+        ] {
+            let environment: Environment = [(variable, value)].into_iter().collect();
+            let expected = [place, "/run/credbroker/control.sock"];
+            assert_eq!(places(None, &environment), expected.map(PathBuf::from));
+        }
     }
 
     #[test]
