@@ -67,6 +67,7 @@ impl LeaseTask {
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
         let role = self.role_arn().clone();
+        let sts = self.hop.sts.to_string();
         async move {
             loop {
                 let now = self.clock.now();
@@ -78,7 +79,7 @@ impl LeaseTask {
                 }
             }
         }
-        .instrument(info_span!("lease", role.arn = %role))
+        .instrument(info_span!("lease", role.arn = %role, %sts))
         .await;
     }
 

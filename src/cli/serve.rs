@@ -40,8 +40,10 @@ fn raise_descriptor_limit() {
 /// A daemon that cannot start, as a person is told.
 pub(super) fn complaint(fault: &DaemonFault) -> Complaint {
     let exit = match fault {
-        DaemonFault::Bind(_) | DaemonFault::Runtime(_) => Exit::NotNow,
-        DaemonFault::Config(_)
+        DaemonFault::Bind(fault) if fault.may_pass() => Exit::NotNow,
+        DaemonFault::Runtime(_) => Exit::NotNow,
+        DaemonFault::Bind(_)
+        | DaemonFault::Config(_)
         | DaemonFault::Key(_)
         | DaemonFault::NoSocket(..)
         | DaemonFault::Socket(_)

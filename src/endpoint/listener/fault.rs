@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::files;
+
 /// A socket that could not be had, and why.
 #[derive(Debug)]
 pub struct BindFault {
@@ -45,6 +47,22 @@ impl From<io::Error> for BindProblem {
     }
 }
 
+impl BindFault {
+    /// Whether the same configuration may work later: somebody else may leave, an address may come.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self.problem {
+            BindProblem::Absent | BindProblem::InUse => true,
+            BindProblem::Io(_)
+            | BindProblem::NoSocket
+            | BindProblem::OpenDirectory(..)
+            | BindProblem::Privileged
+            | BindProblem::Public
+            | BindProblem::StrangersDirectory(..) => false,
+        }
+    }
+}
+
 impl fmt::Display for BindFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.place;
@@ -58,7 +76,8 @@ impl fmt::Display for BindFault {
             }
             BindProblem::Io(error) => write!(
                 f,
-                "{place} cannot be listened on: {error}; make it possible for this user, or configure another place"
+                "{place} cannot be listened on: {}; make it possible for this user, or configure another place",
+                files::said(error)
             ),
             BindProblem::NoSocket => {
                 write!(
