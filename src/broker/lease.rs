@@ -40,8 +40,8 @@ pub(super) enum Command {
     Forget(oneshot::Sender<()>),
     /// Do not wait for the end of a pause: what was in the way may be mended.
     Hurry,
-    /// Ask the STS now, whatever is held.
-    Refresh(oneshot::Sender<()>),
+    /// Ask the STS now, whatever is held; but not where something else than this key is held already.
+    Refresh { instead_of: Option<String>, done: oneshot::Sender<()> },
 }
 
 /// A lease at one moment.
@@ -132,9 +132,18 @@ impl Lease {
     /// # Errors
     /// [`Unavailable`] where the STS gave nothing, though older credentials may still be held.
     pub async fn refresh(&self, patience: Duration) -> Result<Arc<Held>, Unavailable> {
+        self.renew(None, patience).await
+    }
+
+    /// Has credentials in the place of those with the key id `instead_of`: the STS is asked once, however many want
+    /// them replaced. With `None`, whatever is held is replaced.
+    pub(super) async fn renew(
+        &self,
+        instead_of: Option<String>,
+        patience: Duration,
+    ) -> Result<Arc<Held>, Unavailable> {
         let deadline = Instant::now() + patience;
-        self.0.touch(self.0.clock.now());
-        if !self.command(Command::Refresh, deadline).await {
+        if !self.command(|done| Command::Refresh { instead_of, done }, deadline).await {
             return Err(Unavailable::Pending { retry_after: RETRY_SOON });
         }
         let view = self.view();
@@ -247,7 +256,7 @@ impl Shared {
     }
 
     /// Notes that somebody asks; written once a second at most, so that readers share the cache line.
-    fn touch(&self, now: SystemTime) {
+    pub(super) fn touch(&self, now: SystemTime) {
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.asked.load(Ordering::Relaxed) != seconds {
             self.asked.store(seconds, Ordering::Relaxed);

@@ -127,12 +127,23 @@ impl LeaseTask {
                         self.wanted = true;
                     }
                 }
-                Command::Refresh(done) => {
-                    self.attempt().await;
+                Command::Refresh { instead_of, done } => {
+                    self.shared.touch(self.clock.now());
+                    if instead_of.is_none_or(|key| self.is_to_replace(&key)) {
+                        self.attempt().await;
+                    }
                     let _ = done.send(());
                 }
             },
         }
+    }
+
+    /// Whether the STS is to be asked for somebody who found the credentials of `key` expired: not where others had
+    /// them replaced, or tried to, a moment ago.
+    fn is_to_replace(&self, key: &str) -> bool {
+        let held = self.view.held.as_ref();
+        self.view.trouble.is_none()
+            && held.is_none_or(|held| held.credentials().access_key_id == key)
     }
 
     fn let_go(&mut self) {
@@ -196,9 +207,10 @@ impl LeaseTask {
 
     /// Makes the hop; once more, with a renewed signer or token, where what it was made with had expired.
     async fn ask(&self) -> Result<SessionCredentials, Failure> {
-        let credentials = match self.ask_once(Lease::credentials).await {
+        let signer = self.signer().await?;
+        let credentials = match self.source.assume(&signer, &self.hop).await {
             Err(failure) if failure.kind == FailureKind::InputExpired => {
-                self.ask_once(Lease::refresh).await
+                self.source.assume(&self.renewed(&signer).await?, &self.hop).await
             }
             outcome => outcome,
         }?;
@@ -213,26 +225,37 @@ impl LeaseTask {
         Ok(credentials)
     }
 
-    async fn ask_once<'a, F, A>(&'a self, of_parent: F) -> Result<SessionCredentials, Failure>
-    where
-        F: FnOnce(&'a Lease, Duration) -> A,
-        A: Future<Output = Result<Arc<Held>, Unavailable>> + 'a,
-    {
-        let signer = match &self.root {
-            Root::Base(base) => self.source.root(base).await?,
-            Root::Parent(parent) => match of_parent(parent, PARENT_PATIENCE).await {
-                Ok(held) => Signer::Session(held.share()),
-                Err(Unavailable::Failed { failure, .. }) => return Err(failure),
-                Err(Unavailable::Pending { .. }) => {
-                    let message = format!(
-                        "{} still waits for the role before it in the chain",
-                        self.role_arn()
-                    );
-                    return Err(Failure::new(FailureKind::Unreachable, "Pending", message));
-                }
-            },
-        };
-        self.source.assume(&signer, &self.hop).await
+    async fn signer(&self) -> Result<Signer, Failure> {
+        match &self.root {
+            Root::Base(base) => self.source.root(base).await,
+            Root::Parent(parent) => self.session(parent.credentials(PARENT_PATIENCE).await),
+        }
+    }
+
+    /// Another signer in the place of `expired`.
+    async fn renewed(&self, expired: &Signer) -> Result<Signer, Failure> {
+        match (&self.root, expired) {
+            (Root::Base(base), _) => self.source.root(base).await,
+            (Root::Parent(parent), Signer::Session(expired)) => {
+                let instead_of = Some(expired.access_key_id.clone());
+                self.session(parent.renew(instead_of, PARENT_PATIENCE).await)
+            }
+            (Root::Parent(_), Signer::Anonymous | Signer::LongTerm(_)) => self.signer().await,
+        }
+    }
+
+    fn session(&self, answer: Result<Arc<Held>, Unavailable>) -> Result<Signer, Failure> {
+        match answer {
+            Ok(held) => Ok(Signer::Session(held.share())),
+            Err(Unavailable::Failed { failure, .. }) => Err(failure),
+            Err(Unavailable::Pending { .. }) => {
+                let message = format!(
+                    "{} still waits for the role before it in the chain; try again",
+                    self.role_arn()
+                );
+                Err(Failure::new(FailureKind::Unreachable, "Pending", message))
+            }
+        }
     }
 
     fn role_arn(&self) -> &RoleArn {

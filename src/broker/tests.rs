@@ -1,135 +1,13 @@
 //! The broker against a source of its own, in paused time.
 
-use std::collections::VecDeque;
-use std::time::SystemTime;
+mod script;
 
-use secrecy::SecretString;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::model::{
-    Base, Call, Caller, Channel, ClientSettings, Dialect, Failure, FailureKind, Hop, KeySource,
-    LongTermKey, Region, RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags,
-    Signer, StsEndpoint, Validity,
-};
+use crate::broker::tests::script::{Answer, Script, plan};
+use crate::model::{Caller, Channel, FailureKind};
 use crate::policy::{Access, Action, Decision};
-use crate::source::Asking;
-
-/// A source that answers from a script; with the script at its end, with sessions of an hour.
-#[derive(Debug)]
-struct Script {
-    clock: Clock,
-    takes: Duration,
-    answers: Mutex<VecDeque<Answer>>,
-    calls: Mutex<Vec<(String, String)>>,
-}
-
-#[derive(Clone, Debug)]
-enum Answer {
-    Fail(FailureKind),
-    Life(Duration),
-}
-
-impl Script {
-    fn new(takes: Duration, answers: &[Answer]) -> Arc<Self> {
-        Arc::new(Self {
-            clock: Clock::simulated(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)),
-            takes,
-            answers: Mutex::new(answers.iter().cloned().collect()),
-            calls: Mutex::default(),
-        })
-    }
-
-    fn calls(&self) -> usize {
-        lock(&self.calls).len()
-    }
-
-    fn roles(&self) -> Vec<String> {
-        lock(&self.calls).iter().map(|(_, role)| role.clone()).collect()
-    }
-
-    fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
-        let script = Arc::clone(self);
-        Broker::start(plans, script, self.clock, Duration::from_hours(2))
-    }
-}
-
-impl Source for Script {
-    fn root<'a>(&'a self, _base: &'a Base) -> Asking<'a, Signer> {
-        let key = LongTermKey {
-            access_key_id: "AKIAROOT".to_owned(),
-            secret_access_key: SecretString::from("root"),
-        };
-        Box::pin(async { Ok(Signer::LongTerm(Arc::new(key))) })
-    }
-
-    fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
-        Box::pin(async move {
-            let from = match from {
-                Signer::Anonymous => "nobody".to_owned(),
-                Signer::LongTerm(key) => key.access_key_id.clone(),
-                Signer::Session(session) => session.access_key_id.clone(),
-            };
-            let role = hop.call.request().role_arn.role_name().to_owned();
-            let count = {
-                let mut calls = lock(&self.calls);
-                calls.push((from, role.clone()));
-                calls.len()
-            };
-            let issued = self.clock.now();
-            sleep(self.takes).await;
-            let answer = lock(&self.answers).pop_front();
-            let life = match answer {
-                None => Duration::from_hours(1),
-                Some(Answer::Life(life)) => life,
-                Some(Answer::Fail(kind)) => return Err(Failure::new(kind, "Code", "no")),
-            };
-            Ok(SessionCredentials {
-                access_key_id: format!("{role}-{count}"),
-                secret_access_key: SecretString::from("secret"),
-                session_token: SecretString::from("token"),
-                validity: Validity::new(issued, issued + life).unwrap(),
-                account_id: None,
-                arn: None,
-            })
-        })
-    }
-}
-
-fn hop(role: &str) -> Hop {
-    Hop {
-        sts: StsEndpoint {
-            dialect: Dialect::Aws,
-            url: None,
-            region: Region::fallback(),
-            fips: false,
-            dual_stack: false,
-            ca_bundle: None,
-        },
-        call: Call::AssumeRole(RoleRequest {
-            role_arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}")).unwrap(),
-            session_name: SessionName::from_lossy("test"),
-            duration: None,
-            external_id: None,
-            source_identity: None,
-            policy: None,
-            policy_arns: Vec::new(),
-            tags: SessionTags::default(),
-        }),
-    }
-}
-
-fn plan(profile: &str, roles: &[&str]) -> Plan {
-    let (last, through) = roles.split_last().unwrap();
-    Plan {
-        profile: ProfileName::parse(profile).unwrap(),
-        base: Base::Key(KeySource::Environment),
-        through: through.iter().map(|role| hop(role)).collect(),
-        last: hop(last),
-        client: ClientSettings::default(),
-        eager: false,
-    }
-}
 
 fn lease(broker: &Broker, profile: &str) -> Lease {
     let caller = Caller { uid: Some(0), pid: None, channel: Channel::Control };
@@ -302,6 +180,34 @@ async fn an_expired_signer_is_renewed_once() {
     let broker = script.broker(vec![plan("b", &["A", "B"])]);
     assert_eq!(key_id(&lease(&broker, "b")).await, "B-4");
     assert_eq!(script.roles(), ["A", "B", "A", "B"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_many_find_expired_is_renewed_once() {
+    let failed = Answer::Fail(FailureKind::InputExpired);
+    let script = Script::new(
+        Duration::from_millis(10),
+        &[Answer::Life(Duration::from_hours(1)), failed.clone(), failed.clone(), failed],
+    );
+    let plans = ["B", "C", "D"].map(|role| plan(role, &["A", role]));
+    let broker = script.broker(plans.to_vec());
+    let mut askers = JoinSet::new();
+    for role in ["B", "C", "D"] {
+        let lease = lease(&broker, role);
+        askers.spawn(async move { key_id(&lease).await });
+    }
+    askers.join_all().await;
+    let roles = script.roles();
+    assert_eq!(roles.iter().filter(|role| *role == "A").count(), 2, "{roles:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_of_a_lease_nobody_asked_for_is_one_call() {
+    let script = Script::new(Duration::ZERO, &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    lease.refresh(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(key_id(&lease).await, "A-1");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,132 @@
+//! A source of the tests' own, and plans for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use tokio::time::sleep;
+
+use crate::broker::{Broker, lock};
+use crate::model::{
+    Base, Call, ClientSettings, Clock, Dialect, Failure, FailureKind, Hop, KeySource, LongTermKey,
+    Plan, ProfileName, Region, RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags,
+    Signer, StsEndpoint, Validity,
+};
+use crate::source::{Asking, Source};
+
+/// A source that answers from a script; with the script at its end, with sessions of an hour.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) clock: Clock,
+    takes: Duration,
+    answers: Mutex<VecDeque<Answer>>,
+    pub(super) calls: Mutex<Vec<(String, String)>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Fail(FailureKind),
+    Life(Duration),
+}
+
+impl Script {
+    pub(super) fn new(takes: Duration, answers: &[Answer]) -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::simulated(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)),
+            takes,
+            answers: Mutex::new(answers.iter().cloned().collect()),
+            calls: Mutex::default(),
+        })
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        lock(&self.calls).len()
+    }
+
+    pub(super) fn roles(&self) -> Vec<String> {
+        lock(&self.calls).iter().map(|(_, role)| role.clone()).collect()
+    }
+
+    pub(super) fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
+        let script = Arc::clone(self);
+        Broker::start(plans, script, self.clock, Duration::from_hours(2))
+    }
+}
+
+impl Source for Script {
+    fn root<'a>(&'a self, _base: &'a Base) -> Asking<'a, Signer> {
+        let key = LongTermKey {
+            access_key_id: "AKIAROOT".to_owned(),
+            secret_access_key: SecretString::from("root"),
+        };
+        Box::pin(async { Ok(Signer::LongTerm(Arc::new(key))) })
+    }
+
+    fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
+        Box::pin(async move {
+            let from = match from {
+                Signer::Anonymous => "nobody".to_owned(),
+                Signer::LongTerm(key) => key.access_key_id.clone(),
+                Signer::Session(session) => session.access_key_id.clone(),
+            };
+            let role = hop.call.request().role_arn.role_name().to_owned();
+            let count = {
+                let mut calls = lock(&self.calls);
+                calls.push((from, role.clone()));
+                calls.len()
+            };
+            let issued = self.clock.now();
+            sleep(self.takes).await;
+            let answer = lock(&self.answers).pop_front();
+            let life = match answer {
+                None => Duration::from_hours(1),
+                Some(Answer::Life(life)) => life,
+                Some(Answer::Fail(kind)) => return Err(Failure::new(kind, "Code", "no")),
+            };
+            Ok(SessionCredentials {
+                access_key_id: format!("{role}-{count}"),
+                secret_access_key: SecretString::from("secret"),
+                session_token: SecretString::from("token"),
+                validity: Validity::new(issued, issued + life).unwrap(),
+                account_id: None,
+                arn: None,
+            })
+        })
+    }
+}
+
+fn hop(role: &str) -> Hop {
+    Hop {
+        sts: StsEndpoint {
+            dialect: Dialect::Aws,
+            url: None,
+            region: Region::fallback(),
+            fips: false,
+            dual_stack: false,
+            ca_bundle: None,
+        },
+        call: Call::AssumeRole(RoleRequest {
+            role_arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}")).unwrap(),
+            session_name: SessionName::from_lossy("test"),
+            duration: None,
+            external_id: None,
+            source_identity: None,
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: SessionTags::default(),
+        }),
+    }
+}
+
+pub(super) fn plan(profile: &str, roles: &[&str]) -> Plan {
+    let (last, through) = roles.split_last().unwrap();
+    Plan {
+        profile: ProfileName::parse(profile).unwrap(),
+        base: Base::Key(KeySource::Environment),
+        through: through.iter().map(|role| hop(role)).collect(),
+        last: hop(last),
+        client: ClientSettings::default(),
+        eager: false,
+    }
+}
