@@ -10,4 +10,4 @@ mod step;
 pub use access::{Access, Action, Decision, Grant, Refusal};
 pub use backoff::backoff;
 pub use refresh::{Freshness, MIN_SERVED_LIFE, freshness, refresh_at};
-pub use step::{Standing, Step, next_step};
+pub use step::{Standing, Step, next_attempt, next_step};

@@ -56,7 +56,7 @@ pub struct LeaseView {
     /// Whether the STS is being asked.
     pub asking: bool,
     /// How often the STS gave credentials.
-    pub renewals: u64,
+    pub issuances: u64,
 }
 
 /// A failure that is still in the way.

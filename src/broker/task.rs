@@ -14,7 +14,9 @@ use crate::model::{
     Base, Clock, Failure, FailureKind, Hop, LeaseKey, RoleArn, SessionCredentials, Signer,
     timestamp,
 };
-use crate::policy::{Freshness, Standing, Step, backoff, freshness, next_step, refresh_at};
+use crate::policy::{
+    Freshness, Standing, Step, backoff, freshness, next_attempt, next_step, refresh_at,
+};
 use crate::source::Source;
 
 /// What a lease's task owns.
@@ -162,11 +164,13 @@ impl LeaseTask {
             Err(Failure::new(FailureKind::Unreachable, "Timeout", message))
         });
         self.view.asking = false;
+        self.wanted = false;
         match outcome {
             Ok(credentials) => self.succeed(credentials),
             Err(failure) => self.fail(failure),
         }
-        self.wanted = false;
+        let now = self.clock.now();
+        self.view.next_attempt = next_attempt(&self.standing(now), now);
         self.shared.publish(self.view.clone());
         // Those who asked meanwhile have their answer in the view.
         tokio::select! {
@@ -187,8 +191,7 @@ impl LeaseTask {
         let role_arn = self.role_arn().clone();
         self.failed = 0;
         self.view.trouble = None;
-        self.view.next_attempt = Some(renew_at);
-        self.view.renewals += 1;
+        self.view.issuances += 1;
         self.view.held = Some(Arc::new(Held::new(credentials, role_arn, renew_at)));
     }
 
@@ -201,7 +204,6 @@ impl LeaseTask {
             let held = self.view.held.is_some();
             warn!(code = failure.code, attempt = self.failed, held, "{failure}");
         }
-        self.view.next_attempt = until;
         self.view.trouble = Some(Trouble { failure, at: now, until });
     }
 

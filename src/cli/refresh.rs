@@ -47,7 +47,7 @@ mod tests {
             expires: None,
             remaining_seconds: None,
             next_attempt: None,
-            renewals: 0,
+            issuances: 0,
             trouble,
         };
         complaint(&status).map(|complaint| complaint.exit)

@@ -62,7 +62,7 @@ fn render(status: &Status, now: SystemTime) -> String {
 }
 
 fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
-    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT CALL", "RENEWALS"];
+    let header = ["PROFILE", "STATE", "KEY", "EXPIRES", "NEXT CALL", "SESSIONS"];
     let rows = profiles.iter().map(|profile| {
         vec![
             profile.profile.clone(),
@@ -70,7 +70,7 @@ fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
             profile.access_key_id.clone().unwrap_or_else(|| "-".to_owned()),
             table::when(profile.expires.as_deref(), now),
             next_call(profile.next_attempt.as_deref(), now),
-            profile.renewals.to_string(),
+            profile.issuances.to_string(),
         ]
     });
     let mut text = table::columns(&header, rows);
@@ -104,7 +104,7 @@ fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
         profile.next_attempt.as_deref(),
         next_call(profile.next_attempt.as_deref(), now),
     );
-    lines.push(("renewals", profile.renewals.to_string()));
+    lines.push(("sessions", profile.issuances.to_string()));
     if let Some(trouble) = &profile.trouble {
         let since = table::when(Some(&trouble.at), now);
         lines.push(("trouble", format!("{} ({}, {since})", trouble.message, trouble.code)));
@@ -134,7 +134,7 @@ mod tests {
             expires: Some("2026-01-02T03:41:00Z".into()),
             remaining_seconds: Some(2460),
             next_attempt: Some("2026-01-02T03:11:30Z".into()),
-            renewals: 3,
+            issuances: 3,
             trouble: None,
         }
     }
@@ -148,7 +148,7 @@ mod tests {
             expires: None,
             remaining_seconds: None,
             next_attempt: None,
-            renewals: 0,
+            issuances: 0,
             trouble: Some(Trouble {
                 code: "AccessDenied".into(),
                 message: "the role does not trust you; ask its owner".into(),
@@ -180,7 +180,7 @@ credbroker 0.1.0, process 42, started 5 h ago
 ENDPOINT   NAME   ADDRESS
 container  local  127.0.0.1:9911
 
-PROFILE          STATE    KEY          EXPIRES    NEXT CALL  RENEWALS
+PROFILE          STATE    KEY          EXPIRES    NEXT CALL  SESSIONS
 reader           held     ASIAEXAMPLE  in 41 min  in 11 min  3
 team/prod admin  refused  -            -          -          0
 
@@ -208,7 +208,7 @@ key         ASIAEXAMPLE
 issued      19 min ago (2026-01-02T02:41:00Z)
 expires     in 41 min (2026-01-02T03:41:00Z)
 next call   in 11 min (2026-01-02T03:11:30Z)
-renewals    3
+sessions    3
 "
         );
     }

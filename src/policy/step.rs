@@ -49,7 +49,7 @@ pub fn next_step(standing: &Standing<'_>, idle: Duration, now: SystemTime) -> St
     if !in_use {
         return Step::Park;
     }
-    let Some(due) = attempt_at(standing, now) else { return sleep_or_park(standing, idle_at) };
+    let Some(due) = next_attempt(standing, now) else { return sleep_or_park(standing, idle_at) };
     if due <= now {
         return Step::Attempt;
     }
@@ -57,7 +57,8 @@ pub fn next_step(standing: &Standing<'_>, idle: Duration, now: SystemTime) -> St
 }
 
 /// When the STS is asked next by itself; `None` where that waits for somebody.
-fn attempt_at(standing: &Standing<'_>, now: SystemTime) -> Option<SystemTime> {
+#[must_use]
+pub fn next_attempt(standing: &Standing<'_>, now: SystemTime) -> Option<SystemTime> {
     let due = match standing.held {
         // The clock was set back: how much life is really left, nobody knows.
         Some((validity, _)) if now < validity.issued() => now,

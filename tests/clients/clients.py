@@ -51,8 +51,8 @@ def main():
         with stage.case("IMDSv2 by hand, and nothing without a token"):
             by_hand(stage, f"http://127.0.0.1:{imds}/latest/")
         with stage.case("one session served them all"):
-            renewals = daemon.status("reader")["renewals"]
-            assert renewals == 1, f"{renewals} sessions were taken"
+            issuances = daemon.status("reader")["issuances"]
+            assert issuances == 1, f"{issuances} sessions were taken"
     stage.exit()
 
 

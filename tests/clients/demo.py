@@ -39,7 +39,7 @@ def main():
         with stage.case("a renewal is seen within two minutes"):
             def renewed():
                 status = stage.run(BIN, "status", "demo-reader", "--json", env=control)
-                return json.loads(status.stdout)["renewals"] > 1
+                return json.loads(status.stdout)["issuances"] > 1
             left = RENEWAL - (time.monotonic() - began)
             wait_for(lambda: renewed() and "renew" in said_since(demo, guide), "a renewal", demo, seconds=left)
         with stage.case("it shows what happens to each profile"):

@@ -8,7 +8,7 @@ use crate::fake_daemon::{FakeDaemon, credbroker, entries, now, refusal};
 
 fn profile(state: &str, rest: &str) -> String {
     format!(
-        r#"{{"profile":"reader","role_arn":"arn:aws:iam::123456789012:role/R","state":"{state}","renewals":2{rest}}}"#
+        r#"{{"profile":"reader","role_arn":"arn:aws:iam::123456789012:role/R","state":"{state}","issuances":2{rest}}}"#
     )
 }
 

@@ -58,7 +58,7 @@ fn whoami(dialect: &str, status: u16, answer: &'static str) -> (Output, String) 
     let client =
         format!(r#"{{"sts_endpoint_url":"{url}","sts_region":"us-east-1","sts":"{dialect}"}}"#);
     let daemon = FakeDaemon::new(move |request| {
-        let profile = r#"{"profile":"reader","role_arn":"arn:aws:iam::123456789012:role/R","state":"held","renewals":1}"#;
+        let profile = r#"{"profile":"reader","role_arn":"arn:aws:iam::123456789012:role/R","state":"held","issuances":1}"#;
         let body = match request.rsplit('/').next() {
             Some("client") => client.clone(),
             Some("credentials") => credentials(Duration::from_hours(1)),

@@ -174,7 +174,7 @@ async fn a_lease_is_renewed_and_dropped_on_request() {
     owner(&control, "GET /v1/profiles/reader/credentials").await;
     let status: ProfileStatus = read(&owner(&control, "POST /v1/profiles/reader/refresh").await);
     assert_eq!(status.access_key_id.as_deref(), Some("ASIAREADER2"));
-    assert_eq!(status.renewals, 2);
+    assert_eq!(status.issuances, 2);
     let status: ProfileStatus = read(&owner(&control, "POST /v1/profiles/reader/forget").await);
     assert_eq!((status.state, status.access_key_id), (ProfileState::Idle, None));
     assert_eq!(world.sts.calls(), 2);

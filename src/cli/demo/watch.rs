@@ -20,7 +20,7 @@ pub(super) async fn leases(broker: &Broker, uid: u32) -> Result<(), Complaint> {
             let view = lease.view();
             let before = seen.entry(name.clone()).or_default();
             let trouble = view.trouble.as_ref().map(|trouble| trouble.failure.to_string());
-            if let (Some(held), true) = (&view.held, view.renewals > before.0) {
+            if let (Some(held), true) = (&view.held, view.issuances > before.0) {
                 let verb = if before.0 == 0 { "taken" } else { "renewed" };
                 let credentials = held.credentials();
                 print::report(&format!(
@@ -34,7 +34,7 @@ pub(super) async fn leases(broker: &Broker, uid: u32) -> Result<(), Complaint> {
                 let now = timestamp(broker.clock().now());
                 print::report(&format!("{now}  {name:<13}  {trouble}\n"))?;
             }
-            *before = (view.renewals, trouble);
+            *before = (view.issuances, trouble);
         }
         sleep(GLANCE).await;
     }

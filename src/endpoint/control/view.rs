@@ -43,7 +43,7 @@ pub(super) fn status(plan: &Plan, view: &LeaseView, now: SystemTime) -> ProfileS
         expires: held.map(|held| timestamp(held.validity.expires())),
         remaining_seconds: held.map(|held| held.validity.remaining(now).as_secs()),
         next_attempt: view.next_attempt.map(timestamp),
-        renewals: view.renewals,
+        issuances: view.issuances,
         trouble: view.trouble.as_ref().map(|trouble| Trouble {
             code: trouble.failure.code.clone(),
             message: sentence(&trouble.failure, &plan.profile),

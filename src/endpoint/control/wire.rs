@@ -87,7 +87,7 @@ pub struct ProfileStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt: Option<String>,
     /// How often the STS gave credentials since the daemon started.
-    pub renewals: u64,
+    pub issuances: u64,
     /// What went wrong last, while it is still in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
