@@ -135,7 +135,7 @@ fn knows_endpoint_url(version: &str) -> bool {
 }
 
 /// A path as one word of a shell.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@".contains(&b);
     if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::cli::demo::guide::shell_word;
 use crate::files;
 use crate::sandbox::Sandbox;
 
@@ -199,17 +200,17 @@ endpoint_url       = "{sts}"
     )
 }
 
-/// SDKs split the command at spaces, some without knowing quotes, so a path with one is refused here.
 fn aws_config(directory: &Path, sts: &str) -> io::Result<String> {
     let program = std::env::current_exe()?;
-    let (program, control) = (program.display().to_string(), directory.join("control.sock"));
+    // SDKs give the command to a shell, or split it as one would.
     Ok(format!(
         "[profile demo-writer]
-credential_process = {program} process demo-writer --control {}
+credential_process = {} process demo-writer --control {}
 region = us-east-1
 endpoint_url = {sts}
 ",
-        control.display()
+        shell_word(&program),
+        shell_word(&directory.join("control.sock"))
     ))
 }
 
@@ -225,3 +226,14 @@ const AUDIENCE: &str = "sts.amazonaws.com";
 
 /// How long a token is good; renewed at half of it.
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_a_space_stays_one_word_of_the_command() {
+        let config = aws_config(Path::new("/tmp/my demo"), "http://127.0.0.1:1").unwrap();
+        assert!(config.contains(" --control '/tmp/my demo/control.sock'\n"), "{config}");
+    }
+}
