@@ -198,7 +198,7 @@ impl Lease {
                 && !view.asking
                 && trouble.until(now).is_none_or(|until| now < until)
             {
-                return view.usable(now).ok_or_else(|| trouble.unavailable(now));
+                return view.usable(now).cloned().ok_or_else(|| trouble.unavailable(now));
             }
             // Whoever waits still asks, also where the lease was forgotten meanwhile.
             self.0.touch(now);
@@ -206,7 +206,7 @@ impl Lease {
             if timeout_at(deadline, changed.changed()).await.is_err() {
                 // The wait has taken some of the life that was left.
                 let held = view.usable(self.0.clock.now());
-                return held.ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
+                return held.cloned().ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
             }
         }
     }
@@ -226,11 +226,12 @@ impl Lease {
 }
 
 impl LeaseView {
-    /// What is held, if it may still be handed out.
-    fn usable(&self, now: SystemTime) -> Option<Arc<Held>> {
+    /// What is held, if it may still be handed out at `now`.
+    #[must_use]
+    pub fn usable(&self, now: SystemTime) -> Option<&Arc<Held>> {
         let usable =
             |held: &&Arc<Held>| freshness(&held.credentials().validity, now) < Freshness::Expired;
-        self.held.as_ref().filter(usable).map(Arc::clone)
+        self.held.as_ref().filter(usable)
     }
 }
 

@@ -4,14 +4,13 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::broker::{Held, LeaseView};
+use crate::broker::LeaseView;
 use crate::endpoint::control::wire::{
     ClientView, ProfileEntry, ProfileState, ProfileStatus, Trouble,
 };
 use crate::endpoint::desk::sentence;
 use crate::endpoint::render::{self, Value};
 use crate::model::{Dialect, FailureKind, Plan, timestamp};
-use crate::policy::{Freshness, freshness};
 
 /// The profile as `list` shows it.
 pub(super) fn entry(plan: &Plan) -> ProfileEntry {
@@ -25,10 +24,7 @@ pub(super) fn entry(plan: &Plan) -> ProfileEntry {
 
 /// The profile as `status` shows it at `now`.
 pub(super) fn status(plan: &Plan, view: &LeaseView, now: SystemTime) -> ProfileStatus {
-    let usable = |held: &&std::sync::Arc<Held>| {
-        freshness(&held.credentials().validity, now) < Freshness::Expired
-    };
-    let held = view.held.as_ref().filter(usable).map(|held| held.credentials());
+    let held = view.usable(now).map(|held| held.credentials());
     ProfileStatus {
         profile: plan.profile.to_string(),
         role_arn: role_arn(plan),
