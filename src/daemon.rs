@@ -49,7 +49,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonFault`] with the remedy; nothing is served then.
     pub fn build(
-        config: Config,
+        mut config: Config,
         surroundings: &Surroundings,
         source: Arc<dyn Source>,
         clock: Clock,
@@ -67,7 +67,8 @@ impl Daemon {
         for endpoint in &config.endpoints {
             doors.push((endpoint, bind(endpoint, &state, sockets)?));
         }
-        let plans = config.plans.iter().cloned();
+        // The broker's from now on: ten thousand of them need not be there twice.
+        let plans = std::mem::take(&mut config.plans);
         let broker = Broker::start(plans, source, clock, config.daemon.idle);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
         let endpoints = statuses(&config, &doors);
@@ -149,8 +150,9 @@ impl Reload {
                 {
                     warn!("changes of [daemon] and [[endpoint]] take effect with the next start");
                 }
-                self.broker.replace(config.plans.iter().cloned());
-                info!(profiles = config.plans.len(), "configuration reloaded");
+                let profiles = config.plans.len();
+                self.broker.replace(config.plans);
+                info!(profiles, "configuration reloaded");
             }
             Err(faults) => {
                 warn!("the new configuration is not good, so the old one stays in force");
