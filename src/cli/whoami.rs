@@ -96,14 +96,7 @@ fn session(keys: ProcessCredentials) -> Result<Arc<SessionCredentials>, Complain
 /// The Ceph Object Gateway answers 405. `MinIO` knows only `AssumeRole` and its kin: it looks at the credentials
 /// first, and denies a session every one of them.
 fn is_lacking(failure: &Failure, dialect: Dialect) -> bool {
-    let unknown = [
-        "HTTP405",
-        "HTTP501",
-        "InvalidAction",
-        "InvalidParameterValue",
-        "MethodNotAllowed",
-        "NotImplemented",
-    ];
+    let unknown = ["InvalidAction", "InvalidParameterValue", "MethodNotAllowed", "NotImplemented"];
     match dialect {
         Dialect::Aws => false,
         Dialect::Ceph | Dialect::Generic => unknown.contains(&failure.code.as_str()),
