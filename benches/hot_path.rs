@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use credbroker::broker::Broker;
+use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::listener::TcpDoor;
 use credbroker::endpoint::server::{Shutdown, serve};
@@ -57,7 +57,7 @@ impl Source for Hour {
                 secret_access_key: "s".repeat(40).into(),
                 session_token: "t".repeat(800).into(),
                 validity: Validity::new(now, now + Duration::from_hours(1)).expect("an hour"),
-                account_id: hop.call.request().role_arn.account(),
+                account_id: hop.call.role_arn().and_then(|role| role.account()),
                 arn: None,
             })
         })
@@ -107,7 +107,7 @@ fn broker() -> Broker {
     let surroundings = Surroundings { env_has_keys: true, ..Surroundings::of_process() };
     let config = config::load(&path, &surroundings).unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
-    Broker::start(config.plans, Arc::new(Hour), Clock::system(), Duration::from_hours(2))
+    Broker::start(config.plans, Arc::new(Hour), Clock::system(), Habits::default())
 }
 
 async fn bare_server(listener: TcpListener, body: Bytes) {

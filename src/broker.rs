@@ -33,7 +33,23 @@ struct Inner {
     tasks: Mutex<JoinSet<()>>,
     source: Arc<dyn Source>,
     clock: Clock,
-    idle: Duration,
+    habits: Habits,
+}
+
+/// How long leases are kept, and when a person is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// How long a lease that nobody asks for is kept.
+    pub idle: Duration,
+    /// How long before the end of a session that takes a person's code the person is asked for the next.
+    pub mfa_warning: Duration,
+}
+
+impl Default for Habits {
+    /// Two hours, and twenty minutes.
+    fn default() -> Self {
+        Self { idle: Duration::from_hours(2), mfa_warning: Duration::from_mins(20) }
+    }
 }
 
 type Profiles = BTreeMap<ProfileName, Entry>;
@@ -47,14 +63,14 @@ struct Entry {
 impl Broker {
     /// A broker for `plans`, which starts at once to take the credentials of the eager ones.
     ///
-    /// A lease that nobody asked for during `idle` is let go. Must be called within a tokio runtime; the
+    /// A lease that nobody asked for during `habits.idle` is let go. Must be called within a tokio runtime; the
     /// leases' tasks live there until [`Broker::stop`].
     #[must_use]
     pub fn start(
         plans: impl IntoIterator<Item = Plan>,
         source: Arc<dyn Source>,
         clock: Clock,
-        idle: Duration,
+        habits: Habits,
     ) -> Self {
         let broker = Self(Arc::new(Inner {
             profiles: ArcSwap::default(),
@@ -62,7 +78,7 @@ impl Broker {
             tasks: Mutex::default(),
             source,
             clock,
-            idle,
+            habits,
         }));
         broker.replace(plans);
         broker
@@ -156,7 +172,7 @@ impl Broker {
                 parent,
                 Arc::clone(&self.0.source),
                 self.0.clock,
-                self.0.idle,
+                self.0.habits,
             );
             let task = lock(&self.0.tasks).spawn(task.run());
             (lease, task)

@@ -18,6 +18,7 @@ mod explain;
 mod fault;
 mod later;
 mod mask;
+mod mfa;
 mod origin;
 mod policy;
 mod profile;

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Habits};
 use crate::config::{
-    self, Config, EndpointConfig, EndpointKind, Faults, HttpTokens, Listen, Surroundings,
+    self, Config, DaemonSettings, EndpointConfig, EndpointKind, Faults, HttpTokens, Listen,
+    Surroundings,
 };
 use crate::daemon::state::StateDirectory;
 use crate::endpoint::control::wire::EndpointStatus;
@@ -69,7 +70,9 @@ impl Daemon {
         }
         // The broker's from now on: ten thousand of them need not be there twice.
         let plans = std::mem::take(&mut config.plans);
-        let broker = Broker::start(plans, source, clock, config.daemon.idle);
+        let DaemonSettings { idle, mfa_warning, .. } = config.daemon;
+        let habits = Habits { idle, mfa_warning };
+        let broker = Broker::start(plans, source, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
         let endpoints = statuses(&config, &doors);
         let mut containers = Vec::new();

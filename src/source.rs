@@ -3,9 +3,13 @@
 //! [`Live`] asks the real world: keys from files and commands, sessions from an STS. It knows nothing of leases,
 //! and nothing of it retries: whoever holds the lease decides that.
 
+mod code;
 mod connector;
 mod key;
 mod live;
+mod oidc;
+mod people;
+mod provider;
 mod sts;
 mod token;
 mod trouble;
@@ -21,8 +25,11 @@ use tokio::time::timeout;
 use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 
+pub use code::Codes;
 pub use live::Live;
-pub use sts::{CallerIdentity, Sts};
+pub use oidc::{Authorization, Oidc};
+pub use people::People;
+pub use sts::{CallerIdentity, MfaCode, Sts};
 
 /// A future that a [`Source`] returns.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -36,6 +43,11 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// Makes one hop, signed with `from`.
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials>;
+
+    /// The persons who are asked for codes and consent; `None` where there are none to ask.
+    fn people(&self) -> Option<&People> {
+        None
+    }
 }
 
 /// A command that gave nothing: one that hangs may answer the next time, any other wants a person's hand.

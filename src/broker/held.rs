@@ -8,13 +8,14 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::model::{RoleArn, SessionCredentials};
+use crate::policy::{Freshness, freshness};
 
 /// One issuance of credentials.
 ///
 /// The bodies are rendered once for each form that somebody asks for, and wiped with the last reader.
 pub struct Held {
     credentials: Arc<SessionCredentials>,
-    role_arn: RoleArn,
+    role_arn: Option<RoleArn>,
     renew_at: SystemTime,
     bodies: [OnceLock<Bytes>; 3],
 }
@@ -33,7 +34,7 @@ pub enum Form {
 impl Held {
     pub(super) fn new(
         credentials: SessionCredentials,
-        role_arn: RoleArn,
+        role_arn: Option<RoleArn>,
         renew_at: SystemTime,
     ) -> Self {
         Self { credentials: Arc::new(credentials), role_arn, renew_at, bodies: Default::default() }
@@ -42,6 +43,14 @@ impl Held {
     /// When the lease's task renews them.
     pub(super) fn renew_at(&self) -> SystemTime {
         self.renew_at
+    }
+
+    /// How usable they are at `now`; what is not due for renewal yet, nobody waits for.
+    pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
+        match freshness(&self.credentials.validity, now) {
+            Freshness::MustRefresh if now < self.renew_at => Freshness::Fresh,
+            freshness => freshness,
+        }
     }
 
     /// The credentials.
@@ -56,10 +65,10 @@ impl Held {
         Arc::clone(&self.credentials)
     }
 
-    /// The role whose session this is.
+    /// The role whose session this is, where it is one that was asked for.
     #[must_use]
-    pub fn role_arn(&self) -> &RoleArn {
-        &self.role_arn
+    pub fn role_arn(&self) -> Option<&RoleArn> {
+        self.role_arn.as_ref()
     }
 
     /// The credentials in `form`, as `render` writes it the first time.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Held;
 use crate::model::{Clock, Failure};
-use crate::policy::{Freshness, freshness};
+use crate::policy::Freshness;
 
 /// A handle on a lease; cloning is cheap, and dropping one cancels nothing.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl Lease {
         let now = self.0.clock.now();
         self.0.touch(now);
         if let Some(held) = &self.0.view.load().held {
-            match freshness(&held.credentials().validity, now) {
+            match held.freshness(now) {
                 Freshness::Fresh => return Ok(Arc::clone(held)),
                 Freshness::RefreshDue => {
                     // The task's own alarm may be late: timers stand still while a machine sleeps.
@@ -165,6 +165,11 @@ impl Lease {
         self.0.view.load_full()
     }
 
+    /// What tells of every change from now on.
+    pub(super) fn news(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
     /// Says whether the lease is kept though nobody asks for it; if so, it is taken now.
     pub(super) fn keep(&self, eager: bool) {
         self.0.eager.store(eager, Ordering::Relaxed);
@@ -190,7 +195,7 @@ impl Lease {
             let now = self.0.clock.now();
             let view = self.view();
             if let Some(held) = &view.held
-                && freshness(&held.credentials().validity, now) <= Freshness::RefreshDue
+                && held.freshness(now) <= Freshness::RefreshDue
             {
                 return Ok(Arc::clone(held));
             }
@@ -229,8 +234,7 @@ impl LeaseView {
     /// What is held, if it may still be handed out at `now`.
     #[must_use]
     pub fn usable(&self, now: SystemTime) -> Option<&Arc<Held>> {
-        let usable =
-            |held: &&Arc<Held>| freshness(&held.credentials().validity, now) < Freshness::Expired;
+        let usable = |held: &&Arc<Held>| held.freshness(now) < Freshness::Expired;
         self.held.as_ref().filter(usable)
     }
 }

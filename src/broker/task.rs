@@ -4,18 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::broker::lease::{Command, Shared};
-use crate::broker::{Held, Lease, LeaseView, Trouble, Unavailable};
+use crate::broker::{Habits, Held, Lease, LeaseView, Trouble, Unavailable};
 use crate::model::{
-    Base, Clock, Failure, FailureKind, Hop, LeaseKey, RoleArn, SessionCredentials, Signer,
+    Base, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, SessionCredentials, Signer,
     timestamp,
 };
 use crate::policy::{
-    Freshness, Standing, Step, backoff, freshness, next_attempt, next_step, refresh_at,
+    Freshness, Standing, Step, ask_again_at, backoff, freshness, next_attempt, next_step,
+    refresh_at,
 };
 use crate::source::Source;
 
@@ -27,11 +28,13 @@ pub(super) struct LeaseTask {
     hop: Hop,
     source: Arc<dyn Source>,
     clock: Clock,
-    idle: Duration,
+    habits: Habits,
     view: LeaseView,
     /// How many attempts have failed since one succeeded.
     failed: u32,
     wanted: bool,
+    /// Tells when the parent has changed since it was last asked.
+    news: Option<watch::Receiver<()>>,
 }
 
 /// Where the signer of the hop comes from.
@@ -46,7 +49,7 @@ impl LeaseTask {
         parent: Option<Lease>,
         source: Arc<dyn Source>,
         clock: Clock,
-        idle: Duration,
+        habits: Habits,
     ) -> (Lease, Self) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let (lease, shared) = Lease::new(sender, clock);
@@ -58,7 +61,8 @@ impl LeaseTask {
             hop: key.last.clone(),
             source,
             clock,
-            idle,
+            habits,
+            news: None,
             view: LeaseView::default(),
             failed: 0,
             wanted: false,
@@ -68,12 +72,12 @@ impl LeaseTask {
 
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
-        let role = self.role_arn().clone();
+        let what = self.hop.call.to_string();
         let sts = self.hop.sts.to_string();
         async move {
             loop {
                 let now = self.clock.now();
-                match next_step(&self.standing(now), self.idle, now) {
+                match next_step(&self.standing(now), self.habits.idle, now) {
                     Step::Attempt => self.attempt().await,
                     Step::LetGo => self.let_go(),
                     Step::Park => self.pause(None).await,
@@ -81,7 +85,7 @@ impl LeaseTask {
                 }
             }
         }
-        .instrument(info_span!("lease", role.arn = %role, %sts))
+        .instrument(info_span!("lease", of = %what, %sts))
         .await;
     }
 
@@ -94,12 +98,19 @@ impl LeaseTask {
                 .map(|held| (&held.credentials().validity, held.renew_at())),
             trouble: self.view.trouble.as_ref().map(|it| (it.failure.kind, it.until(now))),
             eager: self.shared.is_eager(),
+            dear: self.takes_a_person(),
             asked: self.shared.asked(),
             wanted: self.wanted,
         }
     }
 
-    /// Waits until `until`, until somebody asks, or for a command, which it carries out.
+    /// Whether what is held cannot be had again without a person.
+    fn takes_a_person(&self) -> bool {
+        self.hop.call.device().is_some_and(|device| device.code == CodeSource::Prompt)
+    }
+
+    /// Waits until `until`, until somebody asks, until the parent has what a person was needed for, or for a command,
+    /// which it carries out.
     async fn pause(&mut self, until: Option<SystemTime>) {
         let rest = until.map(|at| at.duration_since(self.clock.now()).unwrap_or_default());
         let alarm = async {
@@ -111,6 +122,7 @@ impl LeaseTask {
         tokio::select! {
             () = alarm => {}
             () = self.shared.wake.notified() => self.wanted = true,
+            () = tidings(&mut self.news) => self.hear_of_parent(),
             Some(command) = self.commands.recv() => match command {
                 Command::Forget(done) => {
                     self.shared.forget_askers();
@@ -148,6 +160,20 @@ impl LeaseTask {
             && held.is_none_or(|held| held.credentials().access_key_id == key)
     }
 
+    /// What a person was needed for may be there: somebody has answered for another profile.
+    fn hear_of_parent(&mut self) {
+        let Root::Parent(parent) = &self.root else { return };
+        let now = self.clock.now();
+        if let Some(trouble) = &mut self.view.trouble
+            && trouble.failure.kind == FailureKind::PersonNeeded
+            && parent.view().trouble.is_none()
+            && parent.view().usable(now).is_some()
+        {
+            trouble.until = Some(now);
+            self.wanted = true;
+        }
+    }
+
     fn let_go(&mut self) {
         self.view.held = None;
         self.view.next_attempt = None;
@@ -156,6 +182,9 @@ impl LeaseTask {
     }
 
     async fn attempt(&mut self) {
+        if let Root::Parent(parent) = &self.root {
+            self.news = Some(parent.news());
+        }
         self.view.asking = true;
         self.shared.publish(self.view.clone());
         let outcome = timeout(ATTEMPT_DEADLINE, self.ask()).await.unwrap_or_else(|_| {
@@ -181,14 +210,19 @@ impl LeaseTask {
     }
 
     fn succeed(&mut self, credentials: SessionCredentials) {
-        let renew_at = refresh_at(&credentials.validity, random());
+        let validity = &credentials.validity;
+        let renew_at = if self.takes_a_person() {
+            ask_again_at(validity, self.habits.mfa_warning)
+        } else {
+            refresh_at(validity, random())
+        };
         info!(
             access_key_id = credentials.access_key_id,
             expires_at = timestamp(credentials.validity.expires()),
             renew_at = timestamp(renew_at),
             "lease renewed"
         );
-        let role_arn = self.role_arn().clone();
+        let role_arn = self.hop.call.role_arn().cloned();
         self.failed = 0;
         self.view.trouble = None;
         self.view.issuances += 1;
@@ -252,16 +286,20 @@ impl LeaseTask {
             Err(Unavailable::Failed { failure, .. }) => Err(failure),
             Err(Unavailable::Pending { .. }) => {
                 let message = format!(
-                    "{} still waits for the role before it in the chain; try again",
-                    self.role_arn()
+                    "{} still waits for what comes before it in the chain; try again",
+                    self.hop.call
                 );
                 Err(Failure::new(FailureKind::Unreachable, "Pending", message))
             }
         }
     }
+}
 
-    fn role_arn(&self) -> &RoleArn {
-        &self.hop.call.request().role_arn
+/// Waits for the parent to change; for ever where there is none.
+async fn tidings(news: &mut Option<watch::Receiver<()>>) {
+    let Some(news) = news else { return std::future::pending().await };
+    if news.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

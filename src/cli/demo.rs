@@ -21,7 +21,7 @@ use crate::endpoint::server::Shutdown;
 use crate::files;
 use crate::model::Clock;
 use crate::sandbox::{Sandbox, SandboxConfig};
-use crate::source::{Live, Sts};
+use crate::source::Live;
 use crate::systemd::Sockets;
 use crate::telemetry::{self, LogFormat};
 
@@ -55,7 +55,7 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let config = config::load(&props.config, &surroundings)
         .map_err(|faults| serve::complaint(&DaemonFault::Config(faults)))?;
     let control = config.daemon.control.clone();
-    let source = Live::new(Sts::new(clock));
+    let source = Live::of_state(&config.daemon.state_dir, clock);
     // Sockets that systemd may hold are for a daemon that it started.
     let mut sockets = Sockets::none();
     let (stop, shutdown) = Shutdown::new();

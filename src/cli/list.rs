@@ -19,7 +19,8 @@ fn render(list: ProfileList) -> String {
     let rows = list.profiles.into_iter().map(|profile| {
         let region = profile.region.unwrap_or_else(|| "-".to_owned());
         let kept = if profile.eager { "always" } else { "on demand" };
-        vec![profile.profile, region, kept.to_owned(), profile.role_arn]
+        let whose = profile.role_arn.or(profile.session_of).unwrap_or_else(|| "-".to_owned());
+        vec![profile.profile, region, kept.to_owned(), whose]
     });
     table::columns(&["PROFILE", "REGION", "HELD", "ROLE"], rows)
 }
@@ -33,7 +34,8 @@ mod tests {
     fn profiles_are_listed_in_columns() {
         let entry = |profile: &str, region: Option<&str>, eager| ProfileEntry {
             profile: profile.into(),
-            role_arn: "arn:aws:iam::123456789012:role/R".into(),
+            role_arn: Some("arn:aws:iam::123456789012:role/R".into()),
+            session_of: None,
             region: region.map(Into::into),
             eager,
         };

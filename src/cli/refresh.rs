@@ -40,7 +40,8 @@ mod tests {
     fn exit(state: ProfileState, trouble: Option<Trouble>) -> Option<Exit> {
         let status = ProfileStatus {
             profile: "reader".into(),
-            role_arn: String::new(),
+            role_arn: None,
+            session_of: None,
             state,
             access_key_id: None,
             issued: None,

@@ -88,11 +88,10 @@ fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
 }
 
 fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
-    let mut lines = vec![
-        ("profile", profile.profile.clone()),
-        ("state", word(profile.state).to_owned()),
-        ("role", profile.role_arn.clone()),
-    ];
+    let mut lines =
+        vec![("profile", profile.profile.clone()), ("state", word(profile.state).to_owned())];
+    lines.extend(profile.role_arn.clone().map(|role| ("role", role)));
+    lines.extend(profile.session_of.clone().map(|what| ("session of", what)));
     lines.extend(profile.access_key_id.clone().map(|key| ("key", key)));
     let mut time = |label, at: Option<&str>, words: String| {
         lines.extend(at.map(|at| (label, format!("{words} ({at})"))));
@@ -127,7 +126,8 @@ mod tests {
     fn reader() -> ProfileStatus {
         ProfileStatus {
             profile: "reader".into(),
-            role_arn: "arn:aws:iam::123456789012:role/Reader".into(),
+            role_arn: Some("arn:aws:iam::123456789012:role/Reader".into()),
+            session_of: None,
             state: ProfileState::Held,
             access_key_id: Some("ASIAEXAMPLE".into()),
             issued: Some("2026-01-02T02:41:00Z".into()),

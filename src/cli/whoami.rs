@@ -19,12 +19,12 @@ pub(super) fn run(daemon: &Daemon, profile: &ProfileName) -> Result<Exit, Compla
     let role = daemon.profile_status(profile)?.role_arn;
     let endpoint = sts_of(&daemon.client_view(profile)?)?;
     let keys = process::usable(&daemon.credentials(profile)?)?;
-    let known = vec![
-        ("role", role),
+    let mut known = Vec::from_iter(role.map(|role| ("role", role)));
+    known.extend([
         ("key", keys.access_key_id.clone()),
         ("expires", expiry(&keys.expiration)),
         ("sts", endpoint.to_string()),
-    ];
+    ]);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;

@@ -8,7 +8,7 @@ use crate::config::cursor::nearest;
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::profile::{Origin, Parameters, Profile, Role};
 use crate::config::role::{self, Way};
-use crate::model::{Base, Dialect, Hop, KeySource, Plan, ProfileName};
+use crate::model::{Base, Call, Dialect, Hop, KeySource, Plan, ProfileName, Provider, TokenSource};
 
 /// The profiles by name.
 #[derive(Debug)]
@@ -17,13 +17,76 @@ pub(super) struct Profiles<'a>(BTreeMap<&'a str, &'a Profile>);
 /// What the first hop of a chain is signed with, and the profiles whose roles are assumed, in order.
 struct Chain<'a> {
     /// `None` where something on the way has a fault of its own: then the roles are checked, and nothing comes of it.
-    base: Option<Start<'a>>,
+    start: Option<Start<'a>>,
+    /// The profile that states the start, or where the way to it breaks off.
+    first: &'a Profile,
     roles: Vec<(&'a Profile, &'a Parameters)>,
 }
 
 enum Start<'a> {
     Key(&'a KeySource),
-    Token(&'a crate::model::TokenSource),
+    Provider(&'a Provider),
+    Token(&'a TokenSource),
+}
+
+impl Chain<'_> {
+    /// What the first hop is signed with.
+    fn base(&self) -> Option<Base> {
+        Some(match self.start.as_ref()? {
+            Start::Key(source) => Base::Key((*source).clone()),
+            Start::Provider(provider) if self.is_provided(provider) => Base::Anonymous,
+            Start::Provider(provider) => Base::Given((*provider).clone()),
+            Start::Token(_) => Base::Anonymous,
+        })
+    }
+
+    /// Whether the session of `provider` is a hop of its own: where it always is one, and where nothing comes after
+    /// it.
+    fn is_provided(&self, provider: &Provider) -> bool {
+        provider.gives_sessions() || self.roles.is_empty()
+    }
+
+    /// The hop before any role, if there is one (`None` in its place where it is no good), and the way in which the first role is assumed.
+    ///
+    /// One session of the user serves every role behind a device, except a role that is to live longer than AWS lets
+    /// a session assume it: that gets the code itself.
+    fn opening(&self, leaf: &Profile) -> (Vec<Option<Hop>>, Way) {
+        let first = self.first;
+        let of_user = |call| {
+            let sts = first.sts.user_endpoint(&leaf.sts, self.partition());
+            vec![sts.map(|sts| Hop { sts, call })]
+        };
+        match &self.start {
+            Some(Start::Token(token)) => (Vec::new(), Way::Token((*token).clone())),
+            Some(Start::Provider(provider)) if self.is_provided(provider) => {
+                (of_user(Call::Provided((*provider).clone())), Way::Session)
+            }
+            Some(Start::Key(_)) => {
+                let role = self.roles.first();
+                let mfa = first.mfa.as_ref().or_else(|| role?.0.mfa.as_ref());
+                let device = mfa.map(|mfa| mfa.device.clone());
+                let shared = mfa.and_then(|mfa| mfa.session);
+                let is_long = role.is_some_and(|(_, role)| role.outlives_chaining());
+                if role.is_none() || (shared.is_some() && !is_long) {
+                    let call = Call::GetSessionToken { device, duration: shared };
+                    (of_user(call), Way::Session)
+                } else {
+                    (Vec::new(), Way::Key { device })
+                }
+            }
+            Some(Start::Provider(_)) | None => (Vec::new(), Way::Key { device: None }),
+        }
+    }
+
+    /// The partition that the chain lies in, by its first role or its device.
+    fn partition(&self) -> Option<&str> {
+        let of_role = self.roles.first().map(|(_, role)| role.arn.value.partition());
+        let of_device = || {
+            let serial = self.first.mfa.as_ref()?.device.serial.as_str();
+            serial.strip_prefix("arn:")?.split(':').next()
+        };
+        of_role.or_else(of_device)
+    }
 }
 
 impl<'a> Profiles<'a> {
@@ -38,7 +101,8 @@ impl<'a> Profiles<'a> {
         let loops = self.loops(context);
         self.warn_of_idle_keys(context);
         let plans = self.0.values();
-        plans.filter_map(|profile| self.plan(profile, eager, &loops, context)).collect()
+        let lendable = plans.filter(|profile| profile.is_lendable());
+        lendable.filter_map(|profile| self.plan(profile, eager, &loops, context)).collect()
     }
 
     /// The name of the profile with a role that `text` names; takes down why there is none.
@@ -47,7 +111,7 @@ impl<'a> Profiles<'a> {
             self.unknown(text, context);
             return None;
         };
-        if matches!(profile.role, Role::None) {
+        if !profile.is_lendable() {
             let title = format!("the profile {} has no role", quoted(&text.value));
             let help = "a long-term key is never handed out: name a profile with role_arn";
             context.findings.add(Fault::error(text.span.clone(), title).help(help));
@@ -122,7 +186,11 @@ impl<'a> Profiles<'a> {
     fn source_of(&self, profile: &Profile) -> Option<&'a Profile> {
         match &profile.origin {
             Origin::Profile(source) => self.0.get(source.value.as_str()).copied(),
-            Origin::Bad | Origin::Key(_) | Origin::None | Origin::Token(_) => None,
+            Origin::Bad
+            | Origin::Key(_)
+            | Origin::None
+            | Origin::Provider(_)
+            | Origin::Token(_) => None,
         }
     }
 
@@ -134,14 +202,10 @@ impl<'a> Profiles<'a> {
         context: &Context<'_>,
     ) -> Option<Plan> {
         let chain = self.chain(leaf, loops);
-        let mut hops = Vec::new();
-        for (index, (profile, parameters)) in chain.roles.iter().enumerate() {
+        let (mut hops, mut way) = chain.opening(leaf);
+        for (profile, parameters) in &chain.roles {
             let sts = profile.sts.endpoint(&leaf.sts, &parameters.arn, context);
-            let way = match (&chain.base, index) {
-                (Some(Start::Token(token)), 0) => Way::Token((*token).clone()),
-                (Some(Start::Key(_)) | None, 0) => Way::Key,
-                (Some(Start::Key(_) | Start::Token(_)) | None, _) => Way::Role,
-            };
+            let way = std::mem::replace(&mut way, Way::Session);
             let hop = sts.and_then(|sts| {
                 let call = role::call(parameters, way, sts.dialect, context)?;
                 Some(Hop { sts, call })
@@ -151,10 +215,7 @@ impl<'a> Profiles<'a> {
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
         let mut through: Vec<Hop> = hops.into_iter().collect::<Option<_>>()?;
         let last = through.pop()?;
-        let base = match chain.base? {
-            Start::Key(source) => Base::Key(source.clone()),
-            Start::Token(_) => Base::Anonymous,
-        };
+        let base = chain.base()?;
         let client = leaf.sts.client(&last.sts);
         let by_default = eager.contains(&leaf.name);
         let eager = leaf.eager.as_ref().map_or(by_default, |eager| eager.value);
@@ -165,7 +226,7 @@ impl<'a> Profiles<'a> {
         let mut roles = Vec::new();
         let mut sound = true;
         let mut here = leaf;
-        let base = loop {
+        let start = loop {
             match &here.role {
                 Role::Bad => sound = false,
                 Role::Some(parameters) => roles.push((here, &**parameters)),
@@ -174,6 +235,7 @@ impl<'a> Profiles<'a> {
             let source = match &here.origin {
                 Origin::Bad | Origin::None => None,
                 Origin::Key(source) => break Some(Start::Key(source)),
+                Origin::Provider(provider) => break Some(Start::Provider(&provider.value)),
                 Origin::Token(token) => break Some(Start::Token(&token.value)),
                 Origin::Profile(_) => self.source_of(here),
             };
@@ -183,7 +245,7 @@ impl<'a> Profiles<'a> {
             }
         };
         roles.reverse();
-        Chain { base: base.filter(|_| sound), roles }
+        Chain { start: start.filter(|_| sound), first: here, roles }
     }
 
     fn warn_of_idle_keys(&self, context: &Context<'_>) {
@@ -193,8 +255,7 @@ impl<'a> Profiles<'a> {
             .filter_map(|profile| Some(self.source_of(profile)?.name.as_str()))
             .collect();
         for profile in self.0.values() {
-            let is_key = matches!((&profile.origin, &profile.role), (Origin::Key(_), Role::None));
-            if is_key && !used.contains(profile.name.as_str()) {
+            if !profile.is_lendable() && !used.contains(profile.name.as_str()) {
                 let title = "a key that no profile uses: long-term keys are never handed out";
                 let help = "name it in another profile's source_profile, or take it out";
                 let fault = Fault::warning(profile.span.clone(), title).help(help);
@@ -234,9 +295,16 @@ pub(super) fn sources(profiles: &[Profile]) -> Vec<(ProfileName, KeySource)> {
     let mut sources: Vec<_> = profiles
         .iter()
         .filter_map(|profile| match (&profile.origin, &profile.role) {
-            (Origin::Key(source), Role::None) => Some((profile.name.clone(), source.clone())),
+            (Origin::Key(source), Role::None) if !profile.is_lendable() => {
+                Some((profile.name.clone(), source.clone()))
+            }
             (
-                Origin::Bad | Origin::Key(_) | Origin::None | Origin::Profile(_) | Origin::Token(_),
+                Origin::Bad
+                | Origin::Key(_)
+                | Origin::None
+                | Origin::Profile(_)
+                | Origin::Provider(_)
+                | Origin::Token(_),
                 _,
             ) => None,
         })

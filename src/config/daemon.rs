@@ -7,6 +7,7 @@ use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::later;
+use crate::model::CommandLine;
 
 /// What concerns the daemon as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub struct DaemonSettings {
     pub control: PathBuf,
     /// How long a lease that nobody asks for is kept; two hours unless the file says otherwise.
     pub idle: Duration,
+    /// How long before the end of an MFA session a person is told; twenty minutes unless the file says otherwise.
+    pub mfa_warning: Duration,
+    /// What is run when a person is needed; `{message}` in it stands for the reason.
+    pub notify: Option<CommandLine>,
 }
 
 /// Reads the `[daemon]` table, which may be left out.
@@ -47,7 +52,13 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         }
         None => context.surroundings.control(&state_dir),
     };
-    Some(DaemonSettings { state_dir, control, idle: idle.unwrap_or(DEFAULT_IDLE) })
+    Some(DaemonSettings {
+        state_dir,
+        control,
+        idle: idle.unwrap_or(DEFAULT_IDLE),
+        mfa_warning: DEFAULT_MFA_WARNING,
+        notify: None,
+    })
 }
 
 fn default_state_dir(context: &Context<'_>) -> Option<PathBuf> {
@@ -95,6 +106,9 @@ fn check_socket_path(path: &At<PathBuf>, context: &Context<'_>) {
 
 /// How long a lease that nobody asks for is kept unless the file says otherwise.
 const DEFAULT_IDLE: Duration = Duration::from_hours(2);
+
+/// How long before the end of an MFA session a person is told unless the file says otherwise.
+const DEFAULT_MFA_WARNING: Duration = Duration::from_mins(20);
 
 /// Shorter, and a client that asks every now and then would find nothing held.
 const MIN_IDLE: Duration = Duration::from_mins(1);

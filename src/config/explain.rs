@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen};
 use crate::model::{
-    Base, Call, Caller, Channel, Hop, KeySource, Plan, ProfileName, RoleRequest, SessionDuration,
-    TokenSource, Validity,
+    Base, Call, Caller, Channel, CodeSource, Hop, KeySource, MfaDevice, OidcToken, Plan,
+    ProfileName, RoleRequest, SessionDuration, TokenSource, Validity,
 };
 use crate::policy::{self, Access, Action, Decision};
 
@@ -101,6 +101,7 @@ fn write_endpoint(text: &mut String, endpoint: &EndpointConfig) -> fmt::Result {
 fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
     match &plan.base {
         Base::Anonymous => {}
+        Base::Given(provider) => writeln!(text, "  starts with {provider}")?,
         Base::Key(source) => writeln!(text, "  starts with {}", key(source))?,
     }
     for hop in plan.hops() {
@@ -124,7 +125,7 @@ fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
     } else {
         format!("taken when asked for, let go after {} without a request", span(config.daemon.idle))
     };
-    writeln!(text, "  {kept}; renewed with {} left", span(lead(plan.last.call.request())))?;
+    writeln!(text, "  {kept}; renewed with {} left", span(lead(&plan.last.call)))?;
     writeln!(text, "  lent to {} (control socket, or a ticket)", people(&config.user))?;
     for name in metadata_endpoints(config, plan) {
         writeln!(text, "  lent to any local process at the endpoint {name}")?;
@@ -133,15 +134,45 @@ fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
 }
 
 fn write_hop(text: &mut String, hop: &Hop) -> fmt::Result {
-    let request = hop.call.request();
-    writeln!(text, "  assumes {}", request.role_arn)?;
-    if let Call::AssumeRoleWithWebIdentity { token, .. } = &hop.call {
-        writeln!(text, "    with {}", token_words(token))?;
-    }
+    let request = match &hop.call {
+        Call::AssumeRole { device, request } => {
+            writeln!(text, "  assumes {}", request.role_arn)?;
+            if let Some(device) = device {
+                writeln!(text, "    with a code of {}", device_words(device))?;
+            }
+            request
+        }
+        Call::AssumeRoleWithWebIdentity { token, request } => {
+            writeln!(text, "  assumes {}", request.role_arn)?;
+            writeln!(text, "    with {}", token_words(token))?;
+            request
+        }
+        Call::GetSessionToken { device, duration } => {
+            let life = duration.map_or(DEFAULT_USER_LIFE, SessionDuration::get);
+            writeln!(text, "  takes {} for {}", hop.call, span(life))?;
+            if let Some(device) = device {
+                writeln!(text, "    with a code of {}", device_words(device))?;
+                writeln!(text, "    shared by every profile behind the device")?;
+            }
+            return write_sts(text, hop);
+        }
+        Call::Provided(provider) => {
+            return writeln!(text, "  takes the session of {provider}");
+        }
+    };
+    write_sts(text, hop)?;
+    write_request(text, request)
+}
+
+fn write_sts(text: &mut String, hop: &Hop) -> fmt::Result {
     writeln!(text, "    asks {}, kind {}", hop.sts, hop.sts.dialect.as_str())?;
     if hop.sts.url.is_some() {
         writeln!(text, "    signs for region {}", hop.sts.region.as_str())?;
     }
+    Ok(())
+}
+
+fn write_request(text: &mut String, request: &RoleRequest) -> fmt::Result {
     let length = match request.duration {
         Some(duration) => format!("for {}", span(duration.get())),
         None => "for as long as the STS gives by default (an hour on AWS)".to_owned(),
@@ -187,12 +218,36 @@ fn token_words(token: &TokenSource) -> String {
     match token {
         TokenSource::Command(command) => format!("the web identity token that {command} prints"),
         TokenSource::File(path) => format!("the web identity token in {}", path.display()),
+        TokenSource::Oidc(client) => {
+            let kind = match client.token {
+                OidcToken::Access => "access",
+                OidcToken::Id => "id",
+            };
+            format!("the {kind} token that {} gives {}", client.issuer, client.client_id)
+        }
+    }
+}
+
+fn device_words(device: &MfaDevice) -> String {
+    let serial = &device.serial;
+    match &device.code {
+        CodeSource::Command(command) => format!("{serial}, which {command} prints"),
+        CodeSource::Prompt => format!("{serial}, which a person is asked for"),
+        CodeSource::Totp(seed) => format!("{serial}, computed from {seed}"),
     }
 }
 
 /// How much life is left when the session is renewed, jitter left aside.
-fn lead(request: &RoleRequest) -> Duration {
-    let life = request.duration.map_or(DEFAULT_LIFE, SessionDuration::get);
+fn lead(call: &Call) -> Duration {
+    let life = match call {
+        Call::AssumeRole { request, .. } | Call::AssumeRoleWithWebIdentity { request, .. } => {
+            request.duration.map_or(DEFAULT_LIFE, SessionDuration::get)
+        }
+        Call::GetSessionToken { duration, .. } => {
+            duration.map_or(DEFAULT_USER_LIFE, SessionDuration::get)
+        }
+        Call::Provided(_) => DEFAULT_LIFE,
+    };
     let issued = SystemTime::UNIX_EPOCH;
     Validity::new(issued, issued + life).map_or(life, |validity| {
         validity.expires().duration_since(policy::refresh_at(&validity, 0)).unwrap_or_default()
@@ -215,3 +270,6 @@ fn span(duration: Duration) -> String {
 
 /// What an STS gives where nobody asks for more or less (contract E.1, E.4, E.5).
 const DEFAULT_LIFE: Duration = Duration::from_hours(1);
+
+/// What `GetSessionToken` gives where nobody asks for more or less (contract E.1).
+const DEFAULT_USER_LIFE: Duration = Duration::from_hours(12);

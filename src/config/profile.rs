@@ -7,11 +7,14 @@ use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::later;
+use crate::config::mfa::Mfa;
 use crate::config::origin;
 use crate::config::policy;
 use crate::config::sts::Settings;
 use crate::files;
-use crate::model::{KeySource, PolicyArn, ProfileName, RoleArn, SessionPolicy, TokenSource};
+use crate::model::{
+    KeySource, PolicyArn, ProfileName, Provider, RoleArn, SessionPolicy, TokenSource,
+};
 
 /// A profile as it is written.
 #[derive(Debug)]
@@ -22,6 +25,9 @@ pub(super) struct Profile {
     pub(super) origin: Origin,
     pub(super) role: Role,
     pub(super) sts: Settings,
+    pub(super) mfa: Option<Mfa>,
+    /// Whether a long-term key is lent as a session of its user.
+    pub(super) session_token: bool,
     pub(super) eager: Option<At<bool>>,
 }
 
@@ -36,6 +42,8 @@ pub(super) enum Origin {
     None,
     /// Another profile.
     Profile(At<String>),
+    /// Somebody who gives credentials.
+    Provider(At<Provider>),
     /// A web identity token.
     Token(At<TokenSource>),
 }
@@ -63,6 +71,16 @@ pub(super) struct Parameters {
     pub(super) transitive: Option<At<Vec<String>>>,
 }
 
+impl Profile {
+    /// Whether it can be lent; a long-term key alone is a source for others, never handed out.
+    pub(super) fn is_lendable(&self) -> bool {
+        match (&self.role, &self.origin) {
+            (Role::None, Origin::Key(_)) => self.session_token,
+            (Role::Bad | Role::None | Role::Some(_), _) => true,
+        }
+    }
+}
+
 /// Reads all `[profile.NAME]` tables.
 pub(super) fn read_all(table: &Cursor<'_>, context: &Context<'_>) -> Vec<Profile> {
     table.nodes().filter_map(|node| read(&node, context)).collect()
@@ -77,7 +95,16 @@ fn read(node: &Node<'_>, context: &Context<'_>) -> Option<Profile> {
     let eager = table.boolean("eager");
     let role = read_role(&mut table, &node.key_span, matches!(origin, Origin::None), context);
     table.finish(special);
-    Some(Profile { name: name?, span: node.key_span.clone(), origin, role, sts, eager })
+    Some(Profile {
+        name: name?,
+        span: node.key_span.clone(),
+        origin,
+        role,
+        sts,
+        mfa: None,
+        session_token: false,
+        eager,
+    })
 }
 
 fn read_role(

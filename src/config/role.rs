@@ -7,17 +7,20 @@ use crate::config::context::Context;
 use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::profile::Parameters;
 use crate::model::{
-    Call, Dialect, ExternalId, RoleRequest, SessionDuration, SessionName, SessionTags,
+    Call, Dialect, ExternalId, MfaDevice, RoleRequest, SessionDuration, SessionName, SessionTags,
     SourceIdentity, TokenSource,
 };
 
 /// How a role comes to be assumed.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
-    /// With a long-term key.
-    Key,
-    /// With the session of another role.
-    Role,
+    /// With a long-term key, and the code of a device where one is to go with the request.
+    Key {
+        /// The device.
+        device: Option<MfaDevice>,
+    },
+    /// With a session: of another role, or of the user.
+    Session,
     /// With a web identity token.
     Token(TokenSource),
 }
@@ -56,7 +59,8 @@ pub(super) fn call(
         tags: tags(parameters, context),
     };
     Some(match way {
-        Way::Key | Way::Role => Call::AssumeRole(request),
+        Way::Key { device } => Call::AssumeRole { device, request },
+        Way::Session => Call::AssumeRole { device: None, request },
         Way::Token(token) => Call::AssumeRoleWithWebIdentity { token, request },
     })
 }
@@ -115,7 +119,7 @@ fn duration(
             return None;
         }
     };
-    if dialect == Dialect::Aws && matches!(way, Way::Role) && duration.exceeds_chaining_limit() {
+    if dialect == Dialect::Aws && matches!(way, Way::Session) && duration.exceeds_chaining_limit() {
         let help = "AWS limits a role that is assumed with another role's session to an hour \
                     (role chaining): write 3600 or less";
         context.findings.add(Fault::error(seconds.span.clone(), title).help(help));
@@ -199,7 +203,7 @@ fn refuse_what_is_ignored(
     let not_in_call: &[&str] = match way {
         // The members of the request in the service model of STS.
         Way::Token(_) => &["external_id", "source_identity", "tags", "transitive_tags"],
-        Way::Key | Way::Role => &[],
+        Way::Key { .. } | Way::Session => &[],
     };
     for (key, span) in parameters.restrictions() {
         let title = if ignored.contains(&key) {
@@ -212,7 +216,7 @@ fn refuse_what_is_ignored(
         let help = "take it out, and write what it should restrict into `policy` or on the server";
         context.findings.add(Fault::error(span, title).help(help));
     }
-    if dialect == Dialect::Minio && matches!(way, Way::Role) {
+    if dialect == Dialect::Minio && matches!(way, Way::Session) {
         let title = "MinIO does not let one role assume another";
         let help = "let source_profile name the profile with the key";
         context.findings.add(Fault::error(parameters.arn.span.clone(), title).help(help));
@@ -227,6 +231,14 @@ fn refuse_what_is_ignored(
 }
 
 impl Parameters {
+    /// Whether the session is to live longer than AWS lets one session assume it with another.
+    pub(super) fn outlives_chaining(&self) -> bool {
+        let seconds = self.duration.as_ref();
+        seconds
+            .and_then(|seconds| SessionDuration::new(seconds.value, Dialect::Generic).ok())
+            .is_some_and(SessionDuration::exceeds_chaining_limit)
+    }
+
     fn restrictions(&self) -> impl Iterator<Item = (&'static str, Span)> {
         [
             ("external_id", self.external_id.as_ref().map(|at| at.span.clone())),

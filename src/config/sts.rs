@@ -99,6 +99,37 @@ impl Settings {
         })
     }
 
+    /// The STS that is asked for a session of the user whose profile has these settings, on the way to a profile with
+    /// those of `leaf`; `None` where what was written about it is no good.
+    ///
+    /// On AWS the region of `leaf` plays no part: one session of the user serves profiles of every region.
+    pub(super) fn user_endpoint(
+        &self,
+        leaf: &Self,
+        partition: Option<&str>,
+    ) -> Option<StsEndpoint> {
+        let stated = if self.states_endpoint() { self } else { leaf };
+        if stated.obscure {
+            return None;
+        }
+        let url = stated.url();
+        let dialect = stated.dialect();
+        let implicit = partition
+            .and_then(Partition::named)
+            .filter(|_| dialect == Dialect::Aws)
+            .and_then(|partition| Region::parse(partition.implicit_region));
+        let region = url.and_then(|url| url.value.aws_region());
+        let region = region.or_else(|| self.region.as_ref().map(|region| region.value.clone()));
+        Some(StsEndpoint {
+            dialect,
+            url: url.map(|url| url.value.text()),
+            region: region.or(implicit).unwrap_or_else(Region::fallback),
+            fips: stated.fips.as_ref().is_some_and(|fips| fips.value),
+            dual_stack: stated.dual_stack.as_ref().is_some_and(|dual| dual.value),
+            ca_bundle: stated.ca_bundle.as_ref().map(|path| path.value.clone()),
+        })
+    }
+
     /// Whose STS it is: as stated, or found out where that is certain.
     fn dialect(&self) -> Dialect {
         match (&self.dialect, self.url()) {

@@ -39,7 +39,7 @@ fn role(name: &str, source: &str, rest: &str) -> String {
 fn stations(plan: &Plan) -> Vec<(&str, Option<&str>, &str)> {
     plan.hops()
         .map(|hop| {
-            let role = hop.call.request().role_arn.role_name();
+            let role = hop.call.role_arn().unwrap().role_name();
             (role, hop.sts.url.as_deref(), hop.sts.region.as_str())
         })
         .collect()
@@ -51,7 +51,7 @@ fn one_role_with_nothing_said_has_every_default() {
     let [plan] = config.plans.as_slice() else { panic!("{:?}", config.plans) };
     assert_eq!(plan.base, Base::Key(KeySource::Environment));
     assert_eq!(stations(plan), [("reader", None, "us-east-1")]);
-    let request = plan.last.call.request();
+    let request = plan.last.call.request().unwrap();
     assert_eq!(request.session_name.as_str(), "j-rg-laptop");
     assert_eq!(request.duration, None);
     assert!(!plan.eager);
@@ -72,10 +72,13 @@ fn a_chain_is_walked_from_its_key_and_each_hop_has_its_own_parameters() {
     let plan = plan(&text, "c");
     let names: Vec<&str> = stations(&plan).iter().map(|station| station.0).collect();
     assert_eq!(names, ["a", "b", "c"]);
-    let seconds: Vec<Option<u32>> =
-        plan.hops().map(|hop| hop.call.request().duration.map(SessionDuration::as_secs)).collect();
+    let seconds: Vec<Option<u32>> = plan
+        .hops()
+        .map(|hop| hop.call.request().unwrap().duration.map(SessionDuration::as_secs))
+        .collect();
     assert_eq!(seconds, [Some(7200), Some(1800), None]);
-    let ids: Vec<bool> = plan.hops().map(|hop| hop.call.request().external_id.is_some()).collect();
+    let ids: Vec<bool> =
+        plan.hops().map(|hop| hop.call.request().unwrap().external_id.is_some()).collect();
     assert_eq!(ids, [false, false, true]);
 }
 
@@ -134,7 +137,7 @@ fn a_web_identity_starts_a_chain_without_a_key() {
         panic!("{:?}", plan.through)
     };
     assert_eq!(*token, TokenSource::File("/etc/credbroker/token".into()));
-    assert!(matches!(plan.last.call, Call::AssumeRole(_)));
+    assert!(matches!(plan.last.call, Call::AssumeRole { .. }));
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn profiles_of_a_metadata_endpoint_are_eager_unless_they_say_otherwise() {
 fn a_policy_may_be_a_toml_table() {
     let policy = "policy = { Version = \"2012-10-17\", Statement = [{ Effect = \"Allow\", Action = [\"s3:Get*\"] }] }";
     let plan = plan(&role("reader", "key", policy), "reader");
-    let policy = plan.last.call.request().policy.as_ref().unwrap().as_str();
+    let policy = plan.last.call.request().unwrap().policy.as_ref().unwrap().as_str();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(policy).unwrap(),
         serde_json::json!({

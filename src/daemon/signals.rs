@@ -10,7 +10,7 @@ use crate::config::Surroundings;
 use crate::daemon::{Daemon, DaemonFault, load, report};
 use crate::endpoint::server::Shutdown;
 use crate::model::Clock;
-use crate::source::{Live, Sts};
+use crate::source::Live;
 use crate::systemd::{self, Sockets};
 
 /// Runs a daemon with the configuration at `path` (else the default one) until SIGTERM or SIGINT; SIGHUP reloads it.
@@ -31,7 +31,7 @@ pub fn serve_until_told(
         .map_err(DaemonFault::Runtime)?;
     let outcome = runtime.block_on(async {
         let clock = Clock::system();
-        let source = Live::new(Sts::new(clock));
+        let source = Live::of_state(&config.daemon.state_dir, clock);
         let daemon = Daemon::build(config, surroundings, source, clock, &mut sockets)?;
         sockets.close_unused();
         run(daemon, surroundings).await

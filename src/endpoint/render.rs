@@ -42,14 +42,14 @@ pub(super) fn imds(held: &Held) -> Zeroizing<Vec<u8>> {
 pub(super) fn container(held: &Held) -> Zeroizing<Vec<u8>> {
     let credentials = held.credentials();
     let expiration = timestamp(credentials.validity.expires());
-    let mut members = vec![
-        ("Code", Value::Text("Success")),
-        ("RoleArn", Value::Text(held.role_arn().as_str())),
+    let mut members = vec![("Code", Value::Text("Success"))];
+    members.extend(held.role_arn().map(|arn| ("RoleArn", Value::Text(arn.as_str()))));
+    members.extend([
         ("AccessKeyId", Value::Text(&credentials.access_key_id)),
         ("SecretAccessKey", Value::Text(credentials.secret_access_key.expose_secret())),
         ("Token", Value::Text(credentials.session_token.expose_secret())),
         ("Expiration", Value::Text(&expiration)),
-    ];
+    ]);
     members.extend(account(held));
     object(&members)
 }

@@ -1,9 +1,13 @@
 //! A resolved profile: from which base, over which hops, to whose credentials.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{CommandLine, ProfileName, Region, RoleRequest, StsEndpoint};
+use crate::model::{
+    CommandLine, MfaDevice, OidcClient, ProfileName, Provider, Region, RoleArn, RoleRequest,
+    SessionDuration, StsEndpoint,
+};
 
 /// A profile that can be lent out: a base and at least one hop. No unresolved name is left in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,24 +64,31 @@ impl LeaseKey {
 pub enum Base {
     /// Nothing: the first hop brings its own proof.
     Anonymous,
+    /// What a provider gives, a key or a session, whichever it has.
+    Given(Provider),
     /// A long-term key.
     Key(KeySource),
 }
 
-/// One call to an STS that turns one set of credentials into the next.
+/// One step from one set of credentials to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hop {
-    /// Whom to call.
+    /// The STS that knows the credentials of this hop: it issues them, unless a provider gives them.
     pub sts: StsEndpoint,
     /// What to ask for.
     pub call: Call,
 }
 
-/// What an STS is asked for.
+/// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     /// A role, with the credentials of the hop before.
-    AssumeRole(RoleRequest),
+    AssumeRole {
+        /// The device whose code goes with the request.
+        device: Option<MfaDevice>,
+        /// The role.
+        request: RoleRequest,
+    },
     /// A role, with a web identity token; `AssumeRoleWithWebIdentity` is not signed.
     AssumeRoleWithWebIdentity {
         /// Where the token is read, anew for every call.
@@ -85,14 +96,59 @@ pub enum Call {
         /// The role; only its ARN, session name, duration, policy and policy ARNs are sent.
         request: RoleRequest,
     },
+    /// A session of the user whose long-term key signs the request.
+    GetSessionToken {
+        /// The device whose code goes with the request.
+        device: Option<MfaDevice>,
+        /// How long it shall live; `None` leaves it to the STS (12 hours on AWS).
+        duration: Option<SessionDuration>,
+    },
+    /// The session that a provider gives: no STS is asked, and nothing of an earlier hop is used.
+    Provided(Provider),
 }
 
 impl Call {
-    /// The role that is asked for.
+    /// The parameters of the role that is asked for, where it is one.
     #[must_use]
-    pub fn request(&self) -> &RoleRequest {
+    pub fn request(&self) -> Option<&RoleRequest> {
         match self {
-            Self::AssumeRole(request) | Self::AssumeRoleWithWebIdentity { request, .. } => request,
+            Self::AssumeRole { request, .. } | Self::AssumeRoleWithWebIdentity { request, .. } => {
+                Some(request)
+            }
+            Self::GetSessionToken { .. } | Self::Provided(_) => None,
+        }
+    }
+
+    /// The role that is asked for, where it is one.
+    #[must_use]
+    pub fn role_arn(&self) -> Option<&RoleArn> {
+        self.request().map(|request| &request.role_arn)
+    }
+
+    /// The device whose code goes with the request.
+    #[must_use]
+    pub fn device(&self) -> Option<&MfaDevice> {
+        match self {
+            Self::AssumeRole { device, .. } | Self::GetSessionToken { device, .. } => {
+                device.as_ref()
+            }
+            Self::AssumeRoleWithWebIdentity { .. } | Self::Provided(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    /// Names what is asked for, as a person would.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AssumeRole { request, .. } | Self::AssumeRoleWithWebIdentity { request, .. } => {
+                fmt::Display::fmt(&request.role_arn, f)
+            }
+            Self::GetSessionToken { device: Some(device), .. } => {
+                write!(f, "the MFA session of {}", device.serial)
+            }
+            Self::GetSessionToken { device: None, .. } => f.write_str("the session of the key"),
+            Self::Provided(provider) => fmt::Display::fmt(provider, f),
         }
     }
 }
@@ -131,6 +187,8 @@ pub enum TokenSource {
     Command(CommandLine),
     /// A file that somebody renews.
     File(PathBuf),
+    /// An OpenID provider.
+    Oidc(OidcClient),
 }
 
 /// What a client of the credentials is told beside them.

@@ -55,6 +55,13 @@ pub fn refresh_at(validity: &Validity, seed: u64) -> SystemTime {
     validity.expires() - lead(life) + spread * share / JITTER_STEPS
 }
 
+/// When a person is asked for the successor of a session of `validity`, `warning` before its end; but a session is
+/// left alone for the first half of its life.
+#[must_use]
+pub fn ask_again_at(validity: &Validity, warning: Duration) -> SystemTime {
+    validity.expires() - warning.min(validity.life() / 2)
+}
+
 /// How much life is left when a renewal is due.
 ///
 /// Half an hour, or a fifth of a long session; yet a session that has only 15 to 34 minutes is kept for
@@ -83,6 +90,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_person_is_asked_late_but_not_too_late() {
+        let issued = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let session = |life| Validity::new(issued, issued + life).unwrap();
+        let warning = minutes(20);
+        let long = ask_again_at(&session(minutes(720)), warning);
+        assert_eq!(long, issued + minutes(700));
+        assert_eq!(ask_again_at(&session(minutes(15)), warning), issued + minutes(15) / 2);
+    }
 
     fn minutes(count: u64) -> Duration {
         Duration::from_mins(count)

@@ -14,6 +14,8 @@ pub struct Standing<'a> {
     pub trouble: Option<(FailureKind, Option<SystemTime>)>,
     /// Whether it is kept though nobody asks.
     pub eager: bool,
+    /// Whether what is held is kept to its end though nobody asks, because a person was asked for it.
+    pub dear: bool,
     /// When somebody asked last.
     pub asked: Option<SystemTime>,
     /// Whether somebody has asked since the last attempt ended.
@@ -41,10 +43,13 @@ pub enum Step {
 pub fn next_step(standing: &Standing<'_>, idle: Duration, now: SystemTime) -> Step {
     let idle_at = standing.asked.map(|asked| asked + idle);
     let in_use = standing.eager || idle_at.is_some_and(|at| now < at);
-    if let Some((validity, _)) = standing.held
-        && (!in_use || validity.remaining(now).is_zero())
-    {
-        return Step::LetGo;
+    if let Some((validity, _)) = standing.held {
+        if validity.remaining(now).is_zero() || !in_use && !standing.dear {
+            return Step::LetGo;
+        }
+        if !in_use {
+            return Step::Sleep(validity.expires());
+        }
     }
     if !in_use {
         return Step::Park;
@@ -108,7 +113,14 @@ mod tests {
     }
 
     fn idle() -> Standing<'static> {
-        Standing { held: None, trouble: None, eager: false, asked: None, wanted: false }
+        Standing {
+            held: None,
+            trouble: None,
+            eager: false,
+            dear: false,
+            asked: None,
+            wanted: false,
+        }
     }
 
     #[test]
@@ -135,6 +147,19 @@ mod tests {
         let eager = Standing { eager: true, asked: None, ..held };
         assert_eq!(next_step(&eager, HOUR / 4, now() + HOUR / 4), Step::Sleep(due));
         assert_eq!(next_step(&eager, IDLE, validity.expires()), Step::LetGo);
+    }
+
+    #[test]
+    fn what_a_person_was_asked_for_is_kept_to_its_end_and_not_renewed_for_nobody() {
+        let validity = Validity::new(now(), now() + 12 * HOUR).unwrap();
+        let due = now() + 11 * HOUR;
+        let held = Some((&validity, due));
+        let dear = Standing { held, asked: Some(now()), dear: true, ..idle() };
+        assert_eq!(next_step(&dear, IDLE, now() + 3 * HOUR), Step::Sleep(validity.expires()));
+        assert_eq!(next_step(&dear, IDLE, due), Step::Sleep(validity.expires()));
+        assert_eq!(next_step(&dear, IDLE, validity.expires()), Step::LetGo);
+        let in_use = Standing { asked: Some(due), ..dear };
+        assert_eq!(next_step(&in_use, IDLE, due), Step::Attempt);
     }
 
     #[test]

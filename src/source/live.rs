@@ -1,21 +1,42 @@
 //! The source that asks the real world.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{Base, Call, Hop, SessionCredentials, Signer};
-use crate::source::{Asking, Source, Sts, key, token};
+use secrecy::SecretString;
 
-/// A [`Source`] of real keys, real tokens and a real STS.
+use crate::model::{
+    Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, MfaDevice, SessionCredentials, Signer,
+};
+use crate::source::sts::MfaCode;
+use crate::source::{Asking, Codes, Oidc, People, Source, Sts, key, provider, token};
+
+/// A [`Source`] of real keys, real tokens, real people and a real STS.
 #[derive(Debug)]
 pub struct Live {
+    people: People,
     sts: Sts,
 }
 
 impl Live {
-    /// A source that asks by way of `sts`.
+    /// A source that asks by way of `sts`, with the codes of `codes` and the tokens of `oidc`.
     #[must_use]
-    pub fn new(sts: Sts) -> Arc<Self> {
-        Arc::new(Self { sts })
+    pub fn new(sts: Sts, codes: Codes, oidc: Oidc) -> Arc<Self> {
+        Arc::new(Self { people: People { codes, oidc }, sts })
+    }
+
+    /// A source that asks over the network and keeps what it must in the state directory `state`.
+    #[must_use]
+    pub fn of_state(state: &Path, clock: Clock) -> Arc<Self> {
+        Self::new(Sts::new(clock), Codes::open(state, clock), Oidc::new(clock))
+    }
+
+    /// The code that goes with a request, if one does.
+    async fn code(&self, device: Option<&MfaDevice>) -> Result<Option<SecretString>, Failure> {
+        match device {
+            None => Ok(None),
+            Some(device) => self.people.codes.take(device).await.map(Some),
+        }
     }
 }
 
@@ -24,6 +45,7 @@ impl Source for Live {
         Box::pin(async move {
             match base {
                 Base::Anonymous => Ok(Signer::Anonymous),
+                Base::Given(given) => provider::signer(given).await,
                 Base::Key(source) => key::read(source).await,
             }
         })
@@ -31,13 +53,46 @@ impl Source for Live {
 
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
         Box::pin(async move {
-            match &hop.call {
-                Call::AssumeRole(request) => self.sts.assume_role(from, &hop.sts, request).await,
+            let device = hop.call.device();
+            let code = self.code(device).await?;
+            let code = device.zip(code.as_ref()).map(|(device, code)| MfaCode { device, code });
+            let outcome = match &hop.call {
+                Call::AssumeRole { request, .. } => {
+                    self.sts.assume_role(from, &hop.sts, request, code).await
+                }
                 Call::AssumeRoleWithWebIdentity { token, request } => {
-                    let token = token::read(token).await?;
+                    let token = token::read(token, &self.people.oidc).await?;
                     self.sts.assume_role_with_web_identity(&token, &hop.sts, request).await
                 }
-            }
+                Call::GetSessionToken { duration, .. } => {
+                    self.sts.get_session_token(from, &hop.sts, *duration, code).await
+                }
+                Call::Provided(given) => provider::session(given).await,
+            };
+            outcome.map_err(|failure| of_device(failure, device))
         })
+    }
+
+    fn people(&self) -> Option<&People> {
+        Some(&self.people)
+    }
+}
+
+/// A code that no person gave is not mended by one: the seed or the command is wrong, or the clock.
+fn of_device(failure: Failure, device: Option<&MfaDevice>) -> Failure {
+    match device.map(|device| &device.code) {
+        Some(CodeSource::Command(_) | CodeSource::Totp(_))
+            if failure.kind == FailureKind::PersonNeeded =>
+        {
+            Failure {
+                kind: FailureKind::Refused,
+                message: format!(
+                    "{}; compare this machine's clock with the world's, and the seed with the device's",
+                    failure.message
+                ),
+                ..failure
+            }
+        }
+        Some(CodeSource::Command(_) | CodeSource::Prompt | CodeSource::Totp(_)) | None => failure,
     }
 }

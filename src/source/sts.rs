@@ -24,8 +24,8 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{
-    AccountId, Clock, Failure, FailureKind, RoleRequest, SessionCredentials, SessionDuration,
-    Signer, StsEndpoint, Validity,
+    AccountId, Clock, Failure, FailureKind, MfaDevice, RoleRequest, SessionCredentials,
+    SessionDuration, Signer, StsEndpoint, Validity,
 };
 use crate::source::blocking;
 use crate::source::connector::{Capped, connect};
@@ -50,6 +50,15 @@ pub struct CallerIdentity {
     pub user_id: String,
 }
 
+/// A device, and a code of it that goes with a request once.
+#[derive(Clone, Copy, Debug)]
+pub struct MfaCode<'a> {
+    /// The device.
+    pub device: &'a MfaDevice,
+    /// What it shows.
+    pub code: &'a SecretString,
+}
+
 impl Sts {
     /// Calls over the network, with `clock` for the time that requests are signed with.
     #[must_use]
@@ -72,12 +81,13 @@ impl Sts {
         from: &Signer,
         endpoint: &StsEndpoint,
         request: &RoleRequest,
+        mfa: Option<MfaCode<'_>>,
     ) -> Result<SessionCredentials, Failure> {
         let trouble = Trouble {
             role: Some(&request.role_arn),
             endpoint,
             renewable: matches!(from, Signer::Session(_)),
-            secrets: secrets(from),
+            secrets: secrets(from, mfa),
         };
         let issued = self.clock.now();
         let call = self
@@ -92,11 +102,39 @@ impl Sts {
             .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
             .set_policy_arns(policy_arns(request))
             .set_tags(tags(request)?)
-            .set_transitive_tag_keys(transitive(request));
+            .set_transitive_tag_keys(transitive(request))
+            .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
+            .set_token_code(mfa.map(|mfa| mfa.code.expose_secret().to_owned()));
         let answer = call.customize().config_override(signed_with(from)).send().await;
         let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
         let AssumeRoleOutput { credentials, assumed_role_user, .. } = answer;
-        session(credentials, assumed_role_user, request, &trouble, issued)
+        session(credentials, assumed_role_user, Some(request), &trouble, issued)
+    }
+
+    /// `GetSessionToken`, signed with the long-term key `from`.
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn get_session_token(
+        &self,
+        from: &Signer,
+        endpoint: &StsEndpoint,
+        duration: Option<SessionDuration>,
+        mfa: Option<MfaCode<'_>>,
+    ) -> Result<SessionCredentials, Failure> {
+        let secrets = secrets(from, mfa);
+        let trouble = Trouble { role: None, endpoint, renewable: false, secrets };
+        let issued = self.clock.now();
+        let call = self
+            .client(endpoint)
+            .await?
+            .get_session_token()
+            .set_duration_seconds(seconds(duration))
+            .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
+            .set_token_code(mfa.map(|mfa| mfa.code.expose_secret().to_owned()));
+        let answer = call.customize().config_override(signed_with(from)).send().await;
+        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
+        session(answer.credentials, None, None, &trouble, issued)
     }
 
     /// `AssumeRoleWithWebIdentity`, which is not signed: the `token` is the proof.
@@ -126,7 +164,7 @@ impl Sts {
         let answer = call.send().await;
         let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
         let AssumeRoleWithWebIdentityOutput { credentials, assumed_role_user, .. } = answer;
-        session(credentials, assumed_role_user, request, &trouble, issued)
+        session(credentials, assumed_role_user, Some(request), &trouble, issued)
     }
 
     /// `GetCallerIdentity` of `credentials`.
@@ -139,7 +177,8 @@ impl Sts {
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
         let from = Signer::Session(credentials);
-        let trouble = Trouble { role: None, endpoint, renewable: false, secrets: secrets(&from) };
+        let trouble =
+            Trouble { role: None, endpoint, renewable: false, secrets: secrets(&from, None) };
         let asked = self.clock.now();
         let call = self.client(endpoint).await?.get_caller_identity();
         let answer = call.customize().config_override(signed_with(&from)).send().await;
@@ -218,7 +257,7 @@ impl Sts {
 fn session(
     credentials: Option<aws_sdk_sts::types::Credentials>,
     user: Option<AssumedRoleUser>,
-    request: &RoleRequest,
+    request: Option<&RoleRequest>,
     trouble: &Trouble<'_>,
     issued: SystemTime,
 ) -> Result<SessionCredentials, Failure> {
@@ -239,7 +278,7 @@ fn session(
         secret_access_key: SecretString::from(credentials.secret_access_key),
         session_token: SecretString::from(credentials.session_token),
         validity,
-        account_id: account.or_else(|| request.role_arn.account()),
+        account_id: account.or_else(|| request?.role_arn.account()),
         arn,
     })
 }
@@ -273,14 +312,16 @@ fn signed_with(from: &Signer) -> aws_sdk_sts::config::Builder {
 }
 
 /// What an answer must not repeat.
-fn secrets(from: &Signer) -> Vec<SecretString> {
-    match from {
+fn secrets(from: &Signer, mfa: Option<MfaCode<'_>>) -> Vec<SecretString> {
+    let mut secrets = Vec::from_iter(mfa.map(|mfa| mfa.code.clone()));
+    secrets.extend(match from {
         Signer::Anonymous => Vec::new(),
         Signer::LongTerm(key) => vec![key.secret_access_key.clone()],
         Signer::Session(session) => {
             vec![session.secret_access_key.clone(), session.session_token.clone()]
         }
-    }
+    });
+    secrets
 }
 
 fn seconds(duration: Option<SessionDuration>) -> Option<i32> {

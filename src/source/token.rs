@@ -6,13 +6,14 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::model::{Failure, FailureKind, TokenSource};
+use crate::source::Oidc;
 use crate::{child, files};
 
 /// Reads the token that `source` refers to, without the white space around it.
 ///
 /// # Errors
 /// `Misconfigured`, with where it was looked for; `Unreachable` where the place itself does not answer.
-pub(super) async fn read(source: &TokenSource) -> Result<SecretString, Failure> {
+pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretString, Failure> {
     let (place, text) = match source {
         TokenSource::Command(command) => {
             let place = format!("the web_identity_token command {command}");
@@ -33,6 +34,7 @@ pub(super) async fn read(source: &TokenSource) -> Result<SecretString, Failure> 
             .await?;
             (place, text)
         }
+        TokenSource::Oidc(client) => return oidc.token(client).await,
     };
     check(&place, text.trim())
 }
@@ -73,15 +75,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let source = TokenSource::File(path.clone());
-        let missing = read(&source).await.unwrap_err();
+        let oidc = Oidc::new(crate::model::Clock::system());
+        let missing = read(&source, &oidc).await.unwrap_err();
         assert!(missing.message.contains("does not exist"), "{missing}");
         fs::write(&path, "eyJ.abc.def\n").unwrap();
-        assert_eq!(read(&source).await.unwrap().expose_secret(), "eyJ.abc.def");
+        assert_eq!(read(&source, &oidc).await.unwrap().expose_secret(), "eyJ.abc.def");
         for (text, reason) in
             [("\n", "is empty"), ("a b c d", "no token"), (&"x".repeat(30_000), "larger")]
         {
             fs::write(&path, text).unwrap();
-            let failure = read(&source).await.unwrap_err();
+            let failure = read(&source, &oidc).await.unwrap_err();
             assert!(failure.message.contains(reason), "{failure}");
         }
     }

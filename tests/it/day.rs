@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use credbroker::broker::Broker;
+use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{Container, Desk, Imds};
@@ -20,7 +21,7 @@ use credbroker::model::{Channel, Clock, parse_timestamp, timestamp};
 use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::seal::Key;
-use credbroker::source::{Live, Sts};
+use credbroker::source::{Codes, Live, Oidc, Sts};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
@@ -106,8 +107,12 @@ impl World {
         };
         let config = config::load(&config, &surroundings).unwrap();
         let connector = SharedHttpConnector::new(InMemory(sandbox.clone()));
-        let source = Arc::new(FixedKey(Live::new(Sts::through(clock, connector))));
-        let broker = Broker::start(config.plans, source, clock, Duration::from_hours(2));
+        let source = Arc::new(FixedKey(Live::new(
+            Sts::through(clock, connector),
+            Codes::open(Path::new("/nonexistent"), clock),
+            Oidc::new(clock),
+        )));
+        let broker = Broker::start(config.plans, source, clock, Habits::default());
         let desk = Desk::new(Access::new(1000), broker.clone());
         let key = Key::new([5; 32]);
         let container = Container { desk: desk.clone(), key: key.clone(), epoch: 0 };

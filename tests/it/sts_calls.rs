@@ -18,7 +18,7 @@ use credbroker::config::{self, Surroundings};
 use credbroker::model::{
     AccountId, Clock, LongTermKey, Plan, SessionCredentials, Signer, parse_timestamp, timestamp,
 };
-use credbroker::source::{Live, Source, Sts};
+use credbroker::source::{Codes, Live, Oidc, Source, Sts};
 use secrecy::ExposeSecret;
 
 /// What was sent.
@@ -62,7 +62,11 @@ impl Keeper {
     /// Takes the last hop of `plan`, at [`NOW`].
     async fn take(&self, plan: &Plan) -> SessionCredentials {
         let clock = Clock::simulated(parse_timestamp(NOW).unwrap());
-        let source = Live::new(Sts::through(clock, SharedHttpConnector::new(self.clone())));
+        let source = Live::new(
+            Sts::through(clock, SharedHttpConnector::new(self.clone())),
+            Codes::open(Path::new("/nonexistent"), clock),
+            Oidc::new(clock),
+        );
         let key = LongTermKey {
             access_key_id: "AKIAEXAMPLE".to_owned(),
             secret_access_key: "hush".into(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use credbroker::broker::Broker;
+use credbroker::broker::{Broker, Habits};
 use credbroker::endpoint::server::{Shutdown, Stop, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{Container, Control, Desk, Endpoint, Imds};
@@ -88,7 +88,7 @@ impl Source for Sts {
                 }
             }
             let issued = self.clock.now();
-            let role = &hop.call.request().role_arn;
+            let role = hop.call.role_arn().unwrap();
             Ok(SessionCredentials {
                 access_key_id: format!("ASIA{}{count}", role.role_name().to_uppercase()),
                 secret_access_key: SecretString::from(format!("secret/{count}+\"quoted\"")),
@@ -128,7 +128,7 @@ impl World {
         let start = parse_timestamp("2026-01-02T03:04:05.9Z").unwrap();
         let sts = Sts::at(start);
         let source: Arc<dyn Source> = Arc::<Sts>::clone(&sts);
-        let broker = Broker::start(plans, source, sts.clock, Duration::from_hours(2));
+        let broker = Broker::start(plans, source, sts.clock, Habits::default());
         Self { sts, broker, key: Key::new([9; 32]), owner: OWNER }
     }
 
@@ -206,7 +206,7 @@ pub(crate) fn plan(profile: &str, role: &str) -> Plan {
         profile: name(profile),
         base: Base::Key(KeySource::Environment),
         through: Vec::new(),
-        last: Hop { sts, call: Call::AssumeRole(request) },
+        last: Hop { sts, call: Call::AssumeRole { device: None, request } },
         client: ClientSettings::default(),
         eager: false,
     }

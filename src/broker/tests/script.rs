@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 use tokio::time::sleep;
 
-use crate::broker::{Broker, lock};
+use crate::broker::{Broker, Habits, lock};
 use crate::model::{
     Base, Call, ClientSettings, Clock, Dialect, Failure, FailureKind, Hop, KeySource, LongTermKey,
     Plan, ProfileName, Region, RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags,
@@ -50,7 +50,7 @@ impl Script {
 
     pub(super) fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
         let script = Arc::clone(self);
-        Broker::start(plans, script, self.clock, Duration::from_hours(2))
+        Broker::start(plans, script, self.clock, Habits::default())
     }
 }
 
@@ -70,7 +70,7 @@ impl Source for Script {
                 Signer::LongTerm(key) => key.access_key_id.clone(),
                 Signer::Session(session) => session.access_key_id.clone(),
             };
-            let role = hop.call.request().role_arn.role_name().to_owned();
+            let role = hop.call.role_arn().unwrap().role_name().to_owned();
             let count = {
                 let mut calls = lock(&self.calls);
                 calls.push((from, role.clone()));
@@ -106,16 +106,20 @@ fn hop(role: &str) -> Hop {
             dual_stack: false,
             ca_bundle: None,
         },
-        call: Call::AssumeRole(RoleRequest {
-            role_arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}")).unwrap(),
-            session_name: SessionName::from_lossy("test"),
-            duration: None,
-            external_id: None,
-            source_identity: None,
-            policy: None,
-            policy_arns: Vec::new(),
-            tags: SessionTags::default(),
-        }),
+        call: Call::AssumeRole {
+            device: None,
+            request: RoleRequest {
+                role_arn: RoleArn::parse(&format!("arn:aws:iam::123456789012:role/{role}"))
+                    .unwrap(),
+                session_name: SessionName::from_lossy("test"),
+                duration: None,
+                external_id: None,
+                source_identity: None,
+                policy: None,
+                policy_arns: Vec::new(),
+                tags: SessionTags::default(),
+            },
+        },
     }
 }
 

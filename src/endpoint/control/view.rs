@@ -17,6 +17,7 @@ pub(super) fn entry(plan: &Plan) -> ProfileEntry {
     ProfileEntry {
         profile: plan.profile.to_string(),
         role_arn: role_arn(plan),
+        session_of: session_of(plan),
         region: plan.client.region.as_ref().map(|region| region.as_str().to_owned()),
         eager: plan.eager,
     }
@@ -28,6 +29,7 @@ pub(super) fn status(plan: &Plan, view: &LeaseView, now: SystemTime) -> ProfileS
     ProfileStatus {
         profile: plan.profile.to_string(),
         role_arn: role_arn(plan),
+        session_of: session_of(plan),
         state: match (&held, &view.trouble) {
             (Some(_), _) => ProfileState::Held,
             (None, Some(trouble)) => state_after(trouble.failure.kind),
@@ -115,8 +117,13 @@ fn state_after(kind: FailureKind) -> ProfileState {
     }
 }
 
-fn role_arn(plan: &Plan) -> String {
-    plan.last.call.request().role_arn.as_str().to_owned()
+fn role_arn(plan: &Plan) -> Option<String> {
+    plan.last.call.role_arn().map(ToString::to_string)
+}
+
+/// What a profile without a role is a session of.
+fn session_of(plan: &Plan) -> Option<String> {
+    plan.last.call.role_arn().is_none().then(|| plan.last.call.to_string())
 }
 
 #[cfg(test)]

@@ -53,8 +53,12 @@ pub struct ProfileList {
 pub struct ProfileEntry {
     /// Its name.
     pub profile: String,
-    /// The role it ends in.
-    pub role_arn: String,
+    /// The role whose credentials these are; absent where they are of no role that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// What they are a session of where there is no role, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_of: Option<String>,
     /// The region its clients are told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -67,8 +71,12 @@ pub struct ProfileEntry {
 pub struct ProfileStatus {
     /// Its name.
     pub profile: String,
-    /// The role it ends in.
-    pub role_arn: String,
+    /// The role whose credentials these are; absent where they are of no role that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// What they are a session of where there is no role, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_of: Option<String>,
     /// Where it stands.
     pub state: ProfileState,
     /// The key id that is held.

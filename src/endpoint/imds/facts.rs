@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use crate::endpoint::render::{self, Value};
-use crate::model::{AccountId, Plan, RoleArn, timestamp};
+use crate::model::{AccountId, Partition, Plan, RoleArn, timestamp};
 
 /// The region that clients of the profile are told.
 pub(super) fn region(plan: &Plan) -> Option<&str> {
@@ -18,9 +18,12 @@ pub(super) fn zone(plan: &Plan) -> Option<String> {
     region(plan).map(|region| format!("{region}a"))
 }
 
-/// The partition of the profile's role.
+/// The partition of the profile's role; without a role that of its region.
 pub(super) fn partition(plan: &Plan) -> &str {
-    role(plan).partition()
+    role(plan).map_or_else(
+        || region(plan).map_or("aws", |region| Partition::of_region(region).name),
+        RoleArn::partition,
+    )
 }
 
 /// The domain of that partition's services (botocore's `partitions.json`, `dnsSuffix`).
@@ -36,15 +39,15 @@ pub(super) fn domain(plan: &Plan) -> &'static str {
     }
 }
 
-/// The document of `iam/info`, which names the instance profile around a role; ours bears the role's name.
+/// The document of `iam/info`, which names the instance profile around a role; ours bears the role's
+/// name, or the profile's where there is no role.
 pub(super) fn info(plan: &Plan, since: SystemTime) -> String {
-    let role = role(plan);
-    let account = role.account();
+    let account = role(plan).and_then(RoleArn::account);
     let profile = format!(
         "arn:{}:iam::{}:instance-profile/{}",
-        role.partition(),
+        partition(plan),
         account.as_ref().map_or("", AccountId::as_str),
-        role.role_name()
+        role(plan).map_or(plan.profile.as_str(), RoleArn::role_name)
     );
     document(&[
         ("Code", Value::Text("Success")),
@@ -58,7 +61,7 @@ pub(super) fn info(plan: &Plan, since: SystemTime) -> String {
 pub(super) fn identity(plan: &Plan) -> Option<String> {
     let region = region(plan)?;
     let zone = zone(plan)?;
-    let account = role(plan).account();
+    let account = role(plan).and_then(RoleArn::account);
     let mut members = Vec::with_capacity(10);
     members.extend(account.as_ref().map(|id| ("accountId", Value::Text(id.as_str()))));
     members.extend([
@@ -74,8 +77,8 @@ pub(super) fn identity(plan: &Plan) -> Option<String> {
     Some(document(&members))
 }
 
-fn role(plan: &Plan) -> &RoleArn {
-    &plan.last.call.request().role_arn
+fn role(plan: &Plan) -> Option<&RoleArn> {
+    plan.last.call.role_arn()
 }
 
 fn document(members: &[(&str, Value<'_>)]) -> String {
