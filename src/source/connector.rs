@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -15,7 +16,6 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::model::{Failure, FailureKind, StsEndpoint};
-use crate::source::sts::{CONNECT_DEADLINE, READ_DEADLINE};
 use crate::{authorities, files};
 
 /// A connector for `endpoint` with its certificate authorities.
@@ -127,6 +127,12 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 /// Messages that only name a layer: of the SDK's connector, of hyper-util, of hyper.
 const LAYERS: [&str; 5] =
     ["connection error", "dispatch failure", "io error", "other", "tcp connect error"];
+
+/// How long a connection may take.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long the other side may stay silent.
+const READ_DEADLINE: Duration = Duration::from_secs(12);
 
 /// Largest answer of an STS in bytes; real ones have 1 to 8 KiB.
 const BODY_CAP: usize = 256 << 10;

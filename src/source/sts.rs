@@ -1,26 +1,19 @@
 //! The calls to an STS, by the SDK: one client for each endpoint, the credentials given with each call.
 
+mod client;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_sts::config::{
-    BehaviorVersion, IdentityCache, SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_sts::Client;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityOutput;
 use aws_sdk_sts::types::{AssumedRoleUser, PolicyDescriptorType, Tag};
-use aws_sdk_sts::{Client, Config};
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_async::time::TimeSource;
-use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{
@@ -28,7 +21,8 @@ use crate::model::{
     SessionDuration, Signer, StsEndpoint, Validity,
 };
 use crate::source::blocking;
-use crate::source::connector::{Capped, connect};
+use crate::source::connector::connect;
+use crate::source::sts::client::signed_with;
 use crate::source::trouble::Trouble;
 
 /// Callers of every STS that a plan names; a client is built when it is first needed.
@@ -200,7 +194,7 @@ impl Sts {
             let endpoint = endpoint.clone();
             blocking(move || connect(&endpoint)).await?
         };
-        let client = Client::from_conf(self.config(endpoint, connector));
+        let client = client::client(endpoint, connector, self.clock);
         self.clients().insert(endpoint.clone(), client.clone());
         Ok(client)
     }
@@ -224,32 +218,6 @@ impl Sts {
 
     fn clients(&self) -> MutexGuard<'_, HashMap<StsEndpoint, Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn config(&self, endpoint: &StsEndpoint, connector: SharedHttpConnector) -> Config {
-        let connector = SharedHttpConnector::new(Capped(connector));
-        let http_client: SharedHttpClient = http_client_fn(move |_, _| connector.clone());
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_DEADLINE)
-            .operation_timeout(CALL_DEADLINE)
-            .build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http_client)
-            .region(aws_sdk_sts::config::Region::new(endpoint.region.as_str().to_owned()))
-            .use_fips(endpoint.fips)
-            .use_dual_stack(endpoint.dual_stack)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .sleep_impl(TokioSleep::new())
-            .time_source(SdkTime(self.clock))
-            .disable_clock_skew_correction(true)
-            .identity_cache(IdentityCache::no_cache())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(url) = &endpoint.url {
-            config = config.endpoint_url(url.as_ref());
-        }
-        config.build()
     }
 }
 
@@ -281,34 +249,6 @@ fn session(
         account_id: account.or_else(|| request?.role_arn.account()),
         arn,
     })
-}
-
-/// Our clock, as the SDK asks for it.
-#[derive(Debug)]
-struct SdkTime(Clock);
-
-impl TimeSource for SdkTime {
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-}
-
-/// The configuration of one call that is signed with `from`.
-fn signed_with(from: &Signer) -> aws_sdk_sts::config::Builder {
-    let credentials = |id: &str, secret: &SecretString, token: Option<&SecretString>| {
-        let token = token.map(|token| token.expose_secret().to_owned());
-        Credentials::new(id, secret.expose_secret(), token, None, "credbroker")
-    };
-    let credentials = match from {
-        Signer::Anonymous => return Config::builder(),
-        Signer::LongTerm(key) => credentials(&key.access_key_id, &key.secret_access_key, None),
-        Signer::Session(session) => credentials(
-            &session.access_key_id,
-            &session.secret_access_key,
-            Some(&session.session_token),
-        ),
-    };
-    Config::builder().credentials_provider(SharedCredentialsProvider::new(credentials))
 }
 
 /// What an answer must not repeat.
@@ -350,17 +290,10 @@ fn transitive(request: &RoleRequest) -> Option<Vec<String>> {
     (!keys.is_empty()).then(|| keys.to_vec())
 }
 
-/// How long a connection to an STS may take.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
-
-/// How long an STS may stay silent.
-pub(super) const READ_DEADLINE: Duration = Duration::from_secs(12);
-
-/// How long a whole call may take; `process` waits for 20 s.
-const CALL_DEADLINE: Duration = Duration::from_secs(15);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::{Dialect, Region};
 
