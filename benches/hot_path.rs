@@ -23,7 +23,8 @@ use credbroker::endpoint::server::{Shutdown, serve};
 use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{Container, Desk};
 use credbroker::model::{
-    Base, Channel, Clock, Hop, LongTermKey, ProfileName, SessionCredentials, Signer, Validity,
+    Base, Channel, Clock, Hop, LongTermKey, ProfileName, RoleArn, SessionCredentials, Signer,
+    Validity,
 };
 use credbroker::policy::Access;
 use credbroker::seal::Key;
@@ -57,7 +58,7 @@ impl Source for Hour {
                 secret_access_key: "s".repeat(40).into(),
                 session_token: "t".repeat(800).into(),
                 validity: Validity::new(now, now + Duration::from_hours(1)).expect("an hour"),
-                account_id: hop.call.role_arn().and_then(|role| role.account()),
+                account_id: hop.call.role_arn().and_then(RoleArn::account),
                 arn: None,
             })
         })

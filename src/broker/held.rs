@@ -47,10 +47,9 @@ impl Held {
 
     /// How usable they are at `now`; what is not due for renewal yet, nobody waits for.
     pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
-        match freshness(&self.credentials.validity, now) {
-            Freshness::MustRefresh if now < self.renew_at => Freshness::Fresh,
-            freshness => freshness,
-        }
+        let freshness = freshness(&self.credentials.validity, now);
+        let is_due = now >= self.renew_at;
+        if freshness == Freshness::MustRefresh && !is_due { Freshness::Fresh } else { freshness }
     }
 
     /// The credentials.

@@ -299,7 +299,7 @@ impl LeaseTask {
 async fn tidings(news: &mut Option<watch::Receiver<()>>) {
     let Some(news) = news else { return std::future::pending().await };
     if news.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,7 +5,7 @@ mod script;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::broker::tests::script::{Answer, Script, plan};
+use crate::broker::tests::script::{Answer, Script, mfa_plan, plan};
 use crate::model::{Caller, Channel, FailureKind};
 use crate::policy::{Access, Action, Decision};
 
@@ -65,6 +65,56 @@ async fn profiles_behind_one_role_share_its_lease() {
     assert_eq!(calls[0].0, "AKIAROOT");
     assert_eq!(calls[1], ("A-1".to_owned(), "B".to_owned()));
     assert_eq!(calls[2].0, "B-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_of_a_person_brings_every_profile_behind_the_device() {
+    let needed = Answer::Fail(FailureKind::PersonNeeded);
+    let script = Script::new(Duration::from_millis(20), std::slice::from_ref(&needed));
+    let broker = script.broker(["A", "B", "C"].map(|role| mfa_plan(role, &[role])).to_vec());
+    let leases = ["A", "B", "C"].map(|name| lease(&broker, name));
+    for lease in &leases {
+        let none = lease.credentials(Duration::from_secs(20)).await.unwrap_err();
+        assert!(
+            matches!(none, Unavailable::Failed { failure, .. } if failure.kind == FailureKind::PersonNeeded)
+        );
+    }
+    sleep(Duration::from_hours(1)).await;
+    assert_eq!(script.roles(), ["USER"], "nothing is asked while a person is awaited");
+    let key = broker.plan(&ProfileName::parse("A").unwrap()).unwrap().lease_key().parent().unwrap();
+    let session = broker.lease_for(key);
+    session.refresh(Duration::from_secs(20)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    for lease in &leases {
+        assert!(lease.view().held.is_some(), "{:?}", lease.view());
+    }
+    assert_eq!(script.roles().iter().filter(|role| *role == "USER").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_that_a_person_was_asked_for_is_kept_though_nobody_asks() {
+    let script = Script::new(Duration::from_millis(20), &[Answer::Life(Duration::from_hours(12))]);
+    let broker = script.broker(vec![mfa_plan("A", &["A"])]);
+    let lease = lease(&broker, "A");
+    key_id(&lease).await;
+    sleep(Duration::from_hours(6)).await;
+    assert!(lease.view().held.is_none(), "the role's own lease is idle");
+    key_id(&lease).await;
+    assert_eq!(script.roles().iter().filter(|role| *role == "USER").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_the_renewal_of_a_session_that_only_a_person_can_renew() {
+    let script = Script::new(Duration::from_millis(20), &[Answer::Life(Duration::from_hours(12))]);
+    let broker = script.broker(vec![mfa_plan("A", &["A"])]);
+    let lease = lease(&broker, "A");
+    key_id(&lease).await;
+    // The last hours of the session, in which any other would be overdue for renewal.
+    sleep(Duration::from_hours(11)).await;
+    let before = script.clock.now();
+    key_id(&lease).await;
+    assert!(script.clock.now().duration_since(before).unwrap() < Duration::from_secs(1));
+    assert_eq!(script.roles().iter().filter(|role| *role == "USER").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 
 use crate::broker::{Broker, Habits, lock};
 use crate::model::{
-    Base, Call, ClientSettings, Clock, Dialect, Failure, FailureKind, Hop, KeySource, LongTermKey,
-    Plan, ProfileName, Region, RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags,
-    Signer, StsEndpoint, Validity,
+    Base, Call, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind, Hop, KeySource,
+    LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Region, RoleArn, RoleRequest,
+    SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
 };
 use crate::source::{Asking, Source};
 
@@ -70,7 +70,10 @@ impl Source for Script {
                 Signer::LongTerm(key) => key.access_key_id.clone(),
                 Signer::Session(session) => session.access_key_id.clone(),
             };
-            let role = hop.call.role_arn().unwrap().role_name().to_owned();
+            let role = match hop.call.role_arn() {
+                Some(role) => role.role_name().to_owned(),
+                None => "USER".to_owned(),
+            };
             let count = {
                 let mut calls = lock(&self.calls);
                 calls.push((from, role.clone()));
@@ -121,6 +124,16 @@ fn hop(role: &str) -> Hop {
             },
         },
     }
+}
+
+/// A plan whose roles stand behind an MFA session that a person is asked for.
+pub(super) fn mfa_plan(profile: &str, roles: &[&str]) -> Plan {
+    let mut plan = plan(profile, roles);
+    let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
+    let device = Some(MfaDevice { serial, code: CodeSource::Prompt });
+    let call = Call::GetSessionToken { device, duration: None };
+    plan.through.insert(0, Hop { sts: plan.last.sts.clone(), call });
+    plan
 }
 
 pub(super) fn plan(profile: &str, roles: &[&str]) -> Plan {
