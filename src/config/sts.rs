@@ -81,7 +81,7 @@ impl Settings {
             return None;
         }
         let url = stated.url();
-        let dialect = stated.dialect();
+        let dialect = stated.dialect_of(&role.value);
         let region = self.region.as_ref().or(leaf.region.as_ref());
         if dialect == Dialect::Aws {
             check_partition(role, region, url, context);
@@ -136,6 +136,16 @@ impl Settings {
             (Some(dialect), _) => dialect.value,
             (None, Some(url)) if url.value.partition().is_none() => Dialect::Generic,
             (None, _) => Dialect::Aws,
+        }
+    }
+
+    /// The same on the way to `role`: an ARN of `MinIO`'s own is taken by no other.
+    fn dialect_of(&self, role: &RoleArn) -> Dialect {
+        match self.dialect() {
+            Dialect::Generic if self.dialect.is_none() && role.partition() == "minio" => {
+                Dialect::Minio
+            }
+            dialect => dialect,
         }
     }
 

@@ -91,6 +91,38 @@ fn sts_is_called_where_the_profile_that_is_asked_for_says() {
 }
 
 #[test]
+fn an_arn_of_minio_is_for_minio() {
+    let role = |lines: &str| {
+        format!(
+            "[profile.bucket]\nsource_profile = \"key\"\n\
+             role_arn = \"arn:minio:iam:::role/bucket\"\n{lines}\n"
+        )
+    };
+    let url = "endpoint_url = \"http://[::1]:9000\"";
+    assert_eq!(plan(&role(url), "bucket").last.sts.dialect, Dialect::Minio);
+    let stated = format!("{url}\nsts = \"generic\"");
+    assert_eq!(plan(&role(&stated), "bucket").last.sts.dialect, Dialect::Generic);
+}
+
+#[test]
+fn a_ceph_gateway_is_sent_no_arn_that_could_end_it() {
+    let bucket = |length: usize| "x".repeat(length - "arn:aws:s3:::".len());
+    let policy = |length| {
+        format!(
+            "endpoint_url = \"http://[::1]:1\"\nsts = \"ceph\"\n\
+             policy = {{ Version = \"2012-10-17\", Statement = [{{ Effect = \"Allow\", \
+             Action = \"s3:*\", Resource = \"arn:aws:s3:::{}\" }}] }}",
+            bucket(length)
+        )
+    };
+    plan(&role("bucket", "key", &policy(1200)), "bucket");
+    let text = role("bucket", "key", &policy(1201));
+    let text = format!("[profile.key]\naccess_key = {{ env = true }}\n{text}");
+    let faults = parse(&text, Path::new("/etc/credbroker/config.toml"), &surroundings());
+    assert!(faults.unwrap_err().to_string().contains("can end a Ceph gateway"));
+}
+
+#[test]
 fn a_source_that_states_a_region_or_an_endpoint_keeps_it() {
     let text = role("a", "key", "region = \"eu-central-1\"\nendpoint_url = \"http://[::1]:1\"")
         + &role("b", "a", "region = \"eu-west-1\"");

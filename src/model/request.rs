@@ -171,6 +171,24 @@ impl SessionPolicy {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The length of the longest string in it, such as a resource's ARN, in bytes.
+    #[must_use]
+    pub fn longest_string(&self) -> usize {
+        fn longest(value: &serde_json::Value) -> usize {
+            match value {
+                serde_json::Value::String(text) => text.len(),
+                serde_json::Value::Array(items) => items.iter().map(longest).max().unwrap_or(0),
+                serde_json::Value::Object(members) => {
+                    members.values().map(longest).max().unwrap_or(0)
+                }
+                serde_json::Value::Null
+                | serde_json::Value::Bool(_)
+                | serde_json::Value::Number(_) => 0,
+            }
+        }
+        serde_json::from_str(&self.0).map_or(0, |value| longest(&value))
+    }
 }
 
 /// Session tags, and which of them go on to the roles assumed next.
