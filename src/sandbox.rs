@@ -138,11 +138,15 @@ impl Sandbox {
     }
 
     /// Adds a user with its key, or replaces the one of the same name; `toml` holds what stands below a `[[user]]`.
+    /// The key is known after `propagation`.
     ///
     /// # Errors
     /// [`SandboxFault`] with the first thing that is wrong.
     pub fn add_user(&self, toml: &str) -> Result<(), SandboxFault> {
-        self.state().put_user(config::read(toml)?).map(drop)
+        let user = config::read(toml)?;
+        let mut state = self.state();
+        let now = self.now_in(&state);
+        state.put_user(user, now).map(drop)
     }
 
     /// Adds a role, or replaces the one of the same ARN; `toml` holds what stands below a `[[role]]`.
@@ -153,14 +157,15 @@ impl Sandbox {
         self.state().put_role(config::read(toml)?).map(drop)
     }
 
-    /// Gives the user `name` one more key, which is on; whether there is such a user.
+    /// Gives the user `name` one more key, which is on, and known after `propagation`; whether there is such a user.
     #[must_use = "a wrong name changes nothing"]
     pub fn add_key(&self, name: &str, access_key_id: &str, secret: SecretString) -> bool {
         let mut state = self.state();
         let known = state.users.contains_key(name);
         if known {
-            let key = Key { user: name.to_owned(), secret, active: true };
-            state.keys.insert(access_key_id.to_owned(), key);
+            let now = self.now_in(&state);
+            let key = Key { user: name.to_owned(), secret, active: true, known_from: None };
+            state.put_key(access_key_id.to_owned(), key, now);
         }
         known
     }

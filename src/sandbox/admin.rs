@@ -16,8 +16,8 @@
 //! POST   /_sandbox/reset         back to the configuration
 //! ```
 //!
-//! Bodies are JSON. A request from a web page is refused: one with an `Origin`, or for a `Host` that is not this
-//! machine's own.
+//! A key that is made here, a new user's too, is known only after the configuration's `propagation`. Bodies are JSON. A
+//! request from a web page is refused: one with an `Origin`, or for a `Host` that is not this machine's own.
 
 use std::time::Duration;
 
@@ -80,7 +80,10 @@ fn route(sandbox: &Sandbox, path: &str, received: Received<'_>) -> Result<Value,
         }
         (&Method::POST, "token", "") => token(sandbox, &read(received)?),
         (&Method::POST, "users", "") => {
-            Ok(json!({ "arn": sandbox.state().put_user(read(received)?)? }))
+            let user = read(received)?;
+            let mut state = sandbox.state();
+            let now = sandbox.now_in(&state);
+            Ok(json!({ "arn": state.put_user(user, now)? }))
         }
         (&Method::POST, "roles", "") => {
             Ok(json!({ "arn": sandbox.state().put_role(read(received)?)? }))

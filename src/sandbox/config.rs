@@ -8,7 +8,7 @@ mod raw;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 
@@ -90,6 +90,15 @@ pub(super) struct Key {
     pub(super) user: String,
     pub(super) secret: SecretString,
     pub(super) active: bool,
+    /// Since when the STS knows it; `None` for always.
+    pub(super) known_from: Option<SystemTime>,
+}
+
+impl Key {
+    /// Whether it opens anything at `now`.
+    pub(super) fn works_at(&self, now: SystemTime) -> bool {
+        self.active && self.known_from.is_none_or(|since| since <= now)
+    }
 }
 
 impl fmt::Debug for Key {
@@ -134,6 +143,8 @@ impl Role {
 pub(super) struct Limits {
     pub(super) min_duration: Duration,
     pub(super) clock_skew: Duration,
+    /// How long a key that is made while the sandbox runs is not known to it.
+    pub(super) propagation: Duration,
     pub(super) regions: Vec<String>,
     pub(super) sessions: usize,
 }

@@ -56,7 +56,7 @@ impl State {
         now: SystemTime,
     ) -> Result<(SecretString, Principal), Refusal> {
         match (self.keys.get(access_key_id), token) {
-            (Some(key), None) if key.active => self.long_term(key),
+            (Some(key), None) if key.works_at(now) => self.long_term(key),
             (Some(_), _) => Err(invalid_token()),
             (None, token) => {
                 let (secret, principal) = self.session(access_key_id, token, now)?;
@@ -66,13 +66,23 @@ impl State {
     }
 
     /// Adds a user with its key, or replaces one of the same name and all its keys; gives its ARN.
-    pub(super) fn put_user(&mut self, user: RawUser) -> Result<String, SandboxFault> {
+    pub(super) fn put_user(
+        &mut self,
+        user: RawUser,
+        now: SystemTime,
+    ) -> Result<String, SandboxFault> {
         let (user, id, key) = user.user(&self.home)?;
         let (arn, name) = (user.arn.clone(), key.user.clone());
         self.keys.retain(|_, old| old.user != name);
         self.users.insert(name, user);
-        self.keys.insert(id, key);
+        self.put_key(id, key, now);
         Ok(arn)
+    }
+
+    /// Adds a key that was made at `now`, and is known in a while.
+    pub(super) fn put_key(&mut self, id: String, key: Key, now: SystemTime) {
+        let known_from = Some(now + self.limits.propagation);
+        self.keys.insert(id, Key { known_from, ..key });
     }
 
     /// Adds a role, or replaces the one of the same ARN; gives its ARN.

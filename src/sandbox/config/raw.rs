@@ -110,6 +110,7 @@ impl RawConfig {
 struct RawLimits {
     min_duration: Option<String>,
     clock_skew: Option<String>,
+    propagation: Option<String>,
     #[serde(default)]
     regions: Vec<String>,
     sessions: Option<usize>,
@@ -119,17 +120,21 @@ impl RawLimits {
     fn limits(self) -> Result<Limits, SandboxFault> {
         let min_duration = duration("min_duration", self.min_duration.as_deref(), 900)?;
         let clock_skew = duration("clock_skew", self.clock_skew.as_deref(), 300)?;
+        let propagation = duration("propagation", self.propagation.as_deref(), 0)?;
         if !(Duration::from_secs(1)..=HOUR).contains(&min_duration) {
             return fault("min_duration is between \"1s\" and \"1h\"");
         }
         if clock_skew > 24 * HOUR {
             return fault("clock_skew is at most \"24h\"");
         }
+        if propagation > HOUR {
+            return fault("propagation is at most \"1h\"");
+        }
         let sessions = self.sessions.unwrap_or(MAX_SESSIONS);
         if !(1..=MAX_SESSIONS).contains(&sessions) {
             return fault(format!("sessions is between 1 and {MAX_SESSIONS}"));
         }
-        Ok(Limits { min_duration, clock_skew, regions: self.regions, sessions })
+        Ok(Limits { min_duration, clock_skew, propagation, regions: self.regions, sessions })
     }
 }
 
@@ -185,7 +190,12 @@ impl RawUser {
             mfa: mfa.map_err(SandboxFault)?,
             may_assume: role_patterns(home, may_assume),
         };
-        let key = Key { user: name, secret: secret_access_key, active: active.unwrap_or(true) };
+        let key = Key {
+            user: name,
+            secret: secret_access_key,
+            active: active.unwrap_or(true),
+            known_from: None,
+        };
         Ok((user, access_key_id, key))
     }
 }

@@ -46,6 +46,7 @@ fn defaults_are_those_of_aws() {
     assert_eq!(config.home.account, "123456789012");
     assert_eq!(config.limits.min_duration, Duration::from_mins(15));
     assert_eq!(config.limits.clock_skew, Duration::from_mins(5));
+    assert_eq!(config.limits.propagation, Duration::ZERO);
     assert_eq!(config.limits.sessions, 100_000);
     assert_eq!(config.offset, time::Duration::ZERO);
     assert!(config.keys["AKIA0000000000000001"].active);
@@ -73,6 +74,7 @@ fn values_out_of_range_are_refused() {
         ("limits.min_duration = \"soon\"".to_owned(), "min_duration \"soon\" is no length of time"),
         ("limits.sessions = 0".to_owned(), "sessions is between 1 and 100000"),
         ("limits.clock_skew = \"2d\"".to_owned(), "clock_skew is at most"),
+        ("limits.propagation = \"2h\"".to_owned(), "propagation is at most"),
         ("clock.offset = \"later\"".to_owned(), "offset \"later\" is no length of time"),
         (format!("{USER}{USER}"), "the user me is there twice"),
         (
@@ -146,5 +148,5 @@ fn keys_of_a_provider_are_read_from_a_file_beside_the_configuration() {
     std::fs::write(directory.path().join("keys.json"), "{\"keys\":[]}").unwrap();
     let config = SandboxConfig::load(&path).unwrap();
     assert_eq!(config.providers[0].issuer, "https://issuer");
-    assert!(token::check("a.b.c", &config.providers, std::time::SystemTime::UNIX_EPOCH).is_err());
+    assert!(token::check("a.b.c", &config.providers, SystemTime::UNIX_EPOCH).is_err());
 }

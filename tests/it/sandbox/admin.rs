@@ -1,6 +1,13 @@
 //! The admin path: what can be seen and changed while the sandbox runs, and who may not.
 
-use crate::sandbox::client::{DEMO, Request, admin, example, exchange, role, send_bytes};
+use std::time::Duration;
+
+use credbroker::sandbox::SandboxConfig;
+use tokio::time::advance;
+
+use crate::sandbox::client::{
+    DEMO, Request, admin, example, exchange, role, send_bytes, with_config,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_state_tells_everything_but_secrets() {
@@ -78,6 +85,28 @@ async fn users_roles_and_keys_come_and_go() {
     for path in ["keys/AKIANEWNEWNEWNEWNEW1", "roles/New", "users/nobody", "nothing"] {
         assert_eq!(admin(&sandbox, "DELETE", path, "").await.0, 404, "{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_just_made_is_known_after_a_while() {
+    let text = SandboxConfig::example().replace("propagation  = \"0s\"", "propagation = \"20s\"");
+    let sandbox = with_config(&text);
+    let identity = |id| Request::new("GetCallerIdentity", (id, "new"));
+    let user = r#"{"name":"new","access_key_id":"AKIANEWNEWNEWNEWNEW1","secret_access_key":"new"}"#;
+    assert_eq!(admin(&sandbox, "POST", "users", user).await.0, 200);
+    let (first, second) = (identity("AKIANEWNEWNEWNEWNEW1"), identity("AKIANEWNEWNEWNEWNEW2"));
+    let unknown = "The security token included in the request is invalid.";
+    first.refused(&sandbox, 403, "InvalidClientTokenId", unknown).await;
+    assert_eq!(Request::new("GetCallerIdentity", DEMO).send(&sandbox).await.status, 200);
+    advance(Duration::from_secs(19)).await;
+    first.refused(&sandbox, 403, "InvalidClientTokenId", unknown).await;
+    let key = r#"{"user":"new","access_key_id":"AKIANEWNEWNEWNEWNEW2","secret_access_key":"new"}"#;
+    assert_eq!(admin(&sandbox, "POST", "keys", key).await.0, 200);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(first.send(&sandbox).await.status, 200);
+    second.refused(&sandbox, 403, "InvalidClientTokenId", unknown).await;
+    advance(Duration::from_secs(19)).await;
+    assert_eq!(second.send(&sandbox).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
