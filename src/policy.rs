@@ -8,6 +8,6 @@ mod refresh;
 mod step;
 
 pub use access::{Access, Action, Decision, Grant, Refusal};
-pub use backoff::backoff;
+pub use backoff::Streak;
 pub use refresh::{Freshness, MIN_SERVED_LIFE, ask_again_at, freshness, refresh_at};
 pub use step::{Standing, Step, next_attempt, next_step};

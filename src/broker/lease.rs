@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Held;
-use crate::model::{Clock, Failure};
+use crate::model::{Clock, Failure, FailureKind};
 use crate::policy::Freshness;
 
 /// A handle on a lease; cloning is cheap, and dropping one cancels nothing.
@@ -104,7 +104,8 @@ impl Lease {
     /// The credentials: at once where fresh ones are held; else after a wait of at most `patience`, those that have
     /// come, or those that still have a minute to live.
     ///
-    /// A failure that is not old enough to try again is answered at once.
+    /// A failure that is not old enough to try again is answered at once, but for one that may be none in a moment
+    /// ([`FailureKind::Unsettled`]): that is waited out, and answered at the end of the patience.
     ///
     /// # Errors
     /// [`Unavailable`] where there are none.
@@ -203,15 +204,24 @@ impl Lease {
                 && !view.asking
                 && trouble.until(now).is_none_or(|until| now < until)
             {
-                return view.usable(now).cloned().ok_or_else(|| trouble.unavailable(now));
+                match view.usable(now) {
+                    Some(held) => return Ok(Arc::clone(held)),
+                    None if trouble.is_unsettled() => {}
+                    None => return Err(trouble.unavailable(now)),
+                }
             }
             // Whoever waits still asks, also where the lease was forgotten meanwhile.
             self.0.touch(now);
             self.0.wake.notify_one();
             if timeout_at(deadline, changed.changed()).await.is_err() {
                 // The wait has taken some of the life that was left.
-                let held = view.usable(self.0.clock.now());
-                return held.cloned().ok_or(Unavailable::Pending { retry_after: RETRY_SOON });
+                let now = self.0.clock.now();
+                let unsettled = view.trouble.as_ref().filter(|trouble| trouble.is_unsettled());
+                return match (view.usable(now), unsettled) {
+                    (Some(held), _) => Ok(Arc::clone(held)),
+                    (None, Some(trouble)) => Err(trouble.unavailable(now)),
+                    (None, None) => Err(Unavailable::Pending { retry_after: RETRY_SOON }),
+                };
             }
         }
     }
@@ -276,6 +286,10 @@ impl Trouble {
         self.until.map(|until| if now < self.at { now } else { until })
     }
 
+    fn is_unsettled(&self) -> bool {
+        self.failure.kind == FailureKind::Unsettled
+    }
+
     fn unavailable(&self, now: SystemTime) -> Unavailable {
         let wait = self.until(now).and_then(|until| until.duration_since(now).ok());
         Unavailable::Failed {
@@ -294,7 +308,6 @@ const FORGET_DEADLINE: Duration = Duration::from_secs(50);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FailureKind;
 
     #[test]
     fn a_failure_does_not_outlast_a_clock_that_is_set_back() {

@@ -15,7 +15,7 @@ use crate::model::{
     timestamp,
 };
 use crate::policy::{
-    Freshness, Standing, Step, ask_again_at, backoff, freshness, next_attempt, next_step,
+    Freshness, Standing, Step, Streak, ask_again_at, freshness, next_attempt, next_step,
     refresh_at,
 };
 use crate::source::Source;
@@ -30,8 +30,8 @@ pub(super) struct LeaseTask {
     clock: Clock,
     habits: Habits,
     view: LeaseView,
-    /// How many attempts have failed since one succeeded.
-    failed: u32,
+    /// The attempts that failed since one succeeded.
+    failed: Streak,
     wanted: bool,
     /// Tells when the parent has changed since it was last asked.
     news: Option<watch::Receiver<()>>,
@@ -64,7 +64,7 @@ impl LeaseTask {
             habits,
             news: None,
             view: LeaseView::default(),
-            failed: 0,
+            failed: Streak::default(),
             wanted: false,
         };
         (lease, task)
@@ -137,7 +137,7 @@ impl LeaseTask {
                         && trouble.until.is_some()
                     {
                         trouble.until = Some(now);
-                        self.failed = 0;
+                        self.failed = Streak::default();
                         self.wanted = true;
                     }
                 }
@@ -223,20 +223,27 @@ impl LeaseTask {
             "lease renewed"
         );
         let role_arn = self.hop.call.role_arn().cloned();
-        self.failed = 0;
+        self.failed = Streak::default();
         self.view.trouble = None;
         self.view.issuances += 1;
         self.view.held = Some(Arc::new(Held::new(credentials, role_arn, renew_at)));
     }
 
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, mut failure: Failure) {
         let now = self.clock.now();
-        self.failed = self.failed.saturating_add(1);
-        let until = backoff(failure.kind, self.failed, random()).map(|wait| now + wait);
-        let known = self.view.trouble.as_ref().is_some_and(|it| it.failure.code == failure.code);
+        let (kind, wait) = self.failed.count(failure.kind, random());
+        failure.kind = kind;
+        let until = wait.map(|wait| now + wait);
+        let said = |failure: &Failure| (failure.kind, failure.code.clone());
+        let known =
+            self.view.trouble.as_ref().is_some_and(|it| said(&it.failure) == said(&failure));
         if !known {
-            let held = self.view.held.is_some();
-            warn!(code = failure.code, attempt = self.failed, held, "{failure}");
+            let (attempt, held) = (self.failed.len(), self.view.held.is_some());
+            if kind == FailureKind::Unsettled {
+                info!(code = failure.code, attempt, held, "{failure}");
+            } else {
+                warn!(code = failure.code, attempt, held, "{failure}");
+            }
         }
         self.view.trouble = Some(Trouble { failure, at: now, until });
     }

@@ -1,6 +1,7 @@
 //! The broker against a source of its own, in paused time.
 
 mod script;
+mod settling;
 
 use tokio::time::{advance, sleep};
 

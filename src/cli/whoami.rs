@@ -108,9 +108,10 @@ fn is_lacking(failure: &Failure, dialect: Dialect) -> bool {
 
 fn complaint(failure: Failure) -> Complaint {
     let exit = match failure.kind {
-        FailureKind::InputExpired | FailureKind::Throttled | FailureKind::Unreachable => {
-            Exit::NotNow
-        }
+        FailureKind::InputExpired
+        | FailureKind::Throttled
+        | FailureKind::Unreachable
+        | FailureKind::Unsettled => Exit::NotNow,
         FailureKind::Misconfigured => Exit::Config,
         FailureKind::PersonNeeded => Exit::PersonNeeded,
         FailureKind::Refused => Exit::Refused,

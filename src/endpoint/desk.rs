@@ -122,9 +122,10 @@ impl From<Unavailable> for Empty {
                 FailureKind::PersonNeeded => Self::Person(failure),
                 FailureKind::Refused => Self::Refused(failure),
                 FailureKind::Misconfigured => Self::Misconfigured(failure),
-                FailureKind::InputExpired | FailureKind::Throttled | FailureKind::Unreachable => {
-                    Self::NotNow(retry_after, Some(failure))
-                }
+                FailureKind::InputExpired
+                | FailureKind::Throttled
+                | FailureKind::Unreachable
+                | FailureKind::Unsettled => Self::NotNow(retry_after, Some(failure)),
             },
         }
     }
@@ -141,7 +142,8 @@ pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
         | FailureKind::Misconfigured
         | FailureKind::Refused
         | FailureKind::Throttled
-        | FailureKind::Unreachable => failure.message.clone(),
+        | FailureKind::Unreachable
+        | FailureKind::Unsettled => failure.message.clone(),
     }
 }
 

@@ -48,4 +48,7 @@ pub enum FailureKind {
     Throttled,
     /// The STS did not answer, or not with an answer.
     Unreachable,
+    /// The STS does not know the key or the identity, though it may in a moment: what was just made there takes some
+    /// seconds to be known everywhere.
+    Unsettled,
 }

@@ -183,6 +183,9 @@ mod tests {
         let unreachable = failed(FailureKind::Unreachable);
         assert_eq!(next_step(&unreachable, IDLE, now()), Step::Sleep(until));
         assert_eq!(next_step(&unreachable, IDLE, until), Step::Attempt);
+        let unsettled = failed(FailureKind::Unsettled);
+        assert_eq!(next_step(&unsettled, IDLE, now()), Step::Sleep(until));
+        assert_eq!(next_step(&unsettled, IDLE, until), Step::Attempt);
         let refused = failed(FailureKind::Refused);
         assert_eq!(next_step(&refused, IDLE, until), Step::Park);
         let asked = Standing { wanted: true, ..refused };

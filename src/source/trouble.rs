@@ -239,7 +239,9 @@ fn remedy(
             "lower duration_seconds, or have the role's maximum raised".to_owned()
         }
         _ => match kind {
-            FailureKind::Throttled | FailureKind::Unreachable => "try again in a moment".to_owned(),
+            FailureKind::Throttled | FailureKind::Unreachable | FailureKind::Unsettled => {
+                "try again in a moment".to_owned()
+            }
             FailureKind::InputExpired
             | FailureKind::Misconfigured
             | FailureKind::PersonNeeded

@@ -111,6 +111,7 @@ fn state_after(kind: FailureKind) -> ProfileState {
         FailureKind::Misconfigured => ProfileState::Misconfigured,
         FailureKind::PersonNeeded => ProfileState::PersonNeeded,
         FailureKind::Refused => ProfileState::Refused,
+        FailureKind::Unsettled => ProfileState::Asking,
         FailureKind::InputExpired | FailureKind::Throttled | FailureKind::Unreachable => {
             ProfileState::Unreachable
         }

@@ -105,7 +105,7 @@ pub struct ProfileStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileState {
-    /// The STS is being asked for the first time.
+    /// The STS is being asked, and has given nothing yet.
     Asking,
     /// Usable credentials are held.
     Held,
