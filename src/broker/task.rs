@@ -15,8 +15,7 @@ use crate::model::{
     timestamp,
 };
 use crate::policy::{
-    Freshness, Standing, Step, Streak, ask_again_at, freshness, next_attempt, next_step,
-    refresh_at,
+    Freshness, Standing, Step, Streak, ask_again_at, freshness, next_attempt, next_step, refresh_at,
 };
 use crate::source::Source;
 

@@ -77,12 +77,8 @@ impl Sts {
         request: &RoleRequest,
         mfa: Option<MfaCode<'_>>,
     ) -> Result<SessionCredentials, Failure> {
-        let trouble = Trouble {
-            role: Some(&request.role_arn),
-            endpoint,
-            renewable: matches!(from, Signer::Session(_)),
-            secrets: secrets(from, mfa),
-        };
+        let (role, proof) = (Some(&request.role_arn), mfa.map(|mfa| mfa.code));
+        let trouble = Trouble { role, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -116,8 +112,8 @@ impl Sts {
         duration: Option<SessionDuration>,
         mfa: Option<MfaCode<'_>>,
     ) -> Result<SessionCredentials, Failure> {
-        let secrets = secrets(from, mfa);
-        let trouble = Trouble { role: None, endpoint, renewable: false, secrets };
+        let proof = mfa.map(|mfa| mfa.code);
+        let trouble = Trouble { role: None, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -141,9 +137,9 @@ impl Sts {
         endpoint: &StsEndpoint,
         request: &RoleRequest,
     ) -> Result<SessionCredentials, Failure> {
-        let secrets = vec![token.clone()];
-        let trouble =
-            Trouble { role: Some(&request.role_arn), endpoint, renewable: false, secrets };
+        let from = &Signer::Anonymous;
+        let (role, proof) = (Some(&request.role_arn), Some(token));
+        let trouble = Trouble { role, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -171,8 +167,7 @@ impl Sts {
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
         let from = Signer::Session(credentials);
-        let trouble =
-            Trouble { role: None, endpoint, renewable: false, secrets: secrets(&from, None) };
+        let trouble = Trouble { role: None, endpoint, from: &from, proof: None };
         let asked = self.clock.now();
         let call = self.client(endpoint).await?.get_caller_identity();
         let answer = call.customize().config_override(signed_with(&from)).send().await;
@@ -249,19 +244,6 @@ fn session(
         account_id: account.or_else(|| request?.role_arn.account()),
         arn,
     })
-}
-
-/// What an answer must not repeat.
-fn secrets(from: &Signer, mfa: Option<MfaCode<'_>>) -> Vec<SecretString> {
-    let mut secrets = Vec::from_iter(mfa.map(|mfa| mfa.code.clone()));
-    secrets.extend(match from {
-        Signer::Anonymous => Vec::new(),
-        Signer::LongTerm(key) => vec![key.secret_access_key.clone()],
-        Signer::Session(session) => {
-            vec![session.secret_access_key.clone(), session.session_token.clone()]
-        }
-    });
-    secrets
 }
 
 fn seconds(duration: Option<SessionDuration>) -> Option<i32> {

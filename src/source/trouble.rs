@@ -1,9 +1,10 @@
 //! What an STS's errors mean: for the lease a kind, for a person a sentence.
 //!
 //! The SDK's own `Debug` of an error prints the answer's body, so nothing but code and message leaves this file, and
-//! those without any secret that the call was made with. Codes are compared as strings with a trailing `Exception`
-//! stripped, as the Go SDK does (contract E.2); S3-shaped `<Error>` bodies, which Ceph sends, are read from the raw
-//! answer.
+//! those without any secret that the call was made with. S3-shaped `<Error>` bodies, which Ceph sends, are read from
+//! the raw answer; `meaning` knows the codes.
+
+mod meaning;
 
 use std::time::SystemTime;
 
@@ -13,16 +14,18 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::{Failure, FailureKind, RoleArn, StsEndpoint, timestamp};
+use crate::model::{Failure, FailureKind, RoleArn, Signer, StsEndpoint, timestamp};
 use crate::source::connector::{cause, is_too_long};
+use crate::source::trouble::meaning::{Meaning, meaning};
 
 /// What a failed call was about.
 pub(super) struct Trouble<'a> {
     pub(super) role: Option<&'a RoleArn>,
     pub(super) endpoint: &'a StsEndpoint,
-    /// Whether the call was signed with a session, which can be had anew.
-    pub(super) renewable: bool,
-    pub(super) secrets: Vec<SecretString>,
+    /// What the call was signed with.
+    pub(super) from: &'a Signer,
+    /// The MFA code or the token that went with it.
+    pub(super) proof: Option<&'a SecretString>,
 }
 
 /// What an STS said no with.
@@ -128,7 +131,7 @@ impl Trouble<'_> {
         match said.or_else(|| foreign_error(raw)) {
             Some((code, message)) => {
                 let request_id = request_id.map(ToOwned::to_owned);
-                self.refused(No { status, code, message, request_id }, asked, date(raw))
+                self.refused(&No { status, code, message, request_id }, asked, date(raw))
             }
             None if status >= 500 => {
                 self.invalid(&format!("it answers with HTTP {status}; try again in a moment"))
@@ -139,21 +142,19 @@ impl Trouble<'_> {
         }
     }
 
-    fn refused(&self, no: No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
-        let No { status, code, message, request_id } = no;
-        let code = self.clean(&code);
-        let kind = match code.as_str() {
-            // An STS that has lost its memory, or whose role was made anew, knows no session of before.
-            "InvalidClientTokenId" if self.renewable => FailureKind::InputExpired,
-            code => kind_of(status, code, &message),
-        };
+    fn refused(&self, no: &No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
+        let Meaning { kind, code, remedy } = meaning(self, no, asked, server_time);
+        let request_id = no.request_id.clone();
+        if let Some(code) = code {
+            return Failure { kind, code: code.to_owned(), message: remedy, request_id };
+        }
+        let code = self.clean(&no.code);
         let what = match self.role {
             Some(role) => format!("{} answers {code} for {role}", self.endpoint),
             None => format!("{} answers {code}", self.endpoint),
         };
-        let said = self.clean(&message);
+        let said = self.clean(&no.message);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-        let remedy = remedy(kind, &code, &message, asked, server_time);
         Failure { kind, code, message: format!("{what}{said}; {remedy}"), request_id }
     }
 
@@ -167,7 +168,7 @@ impl Trouble<'_> {
     /// says all.
     fn clean(&self, text: &str) -> String {
         let mut line = text.trim().lines().next().unwrap_or_default().trim().to_owned();
-        for secret in &self.secrets {
+        for secret in self.secrets() {
             if !secret.expose_secret().is_empty() {
                 line = line.replace(secret.expose_secret(), "***");
             }
@@ -175,94 +176,18 @@ impl Trouble<'_> {
         let line: String = line.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
         line.trim_end_matches(['.', ' ']).to_owned()
     }
-}
 
-/// What a lease does about an answer (contract E.2).
-fn kind_of(status: u16, code: &str, message: &str) -> FailureKind {
-    match code.strip_suffix("Exception").unwrap_or(code) {
-        "BandwidthLimitExceeded"
-        | "LimitExceeded"
-        | "ProvisionedThroughputExceeded"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "SlowDown"
-        | "Throttled"
-        | "Throttling"
-        | "TooManyRequests" => FailureKind::Throttled,
-        "IDPCommunicationError"
-        | "InternalError"
-        | "InternalFailure"
-        | "PriorRequestNotComplete"
-        | "RequestTimeout"
-        | "STSIAMNotInitialized"
-        | "STSNotInitialized"
-        | "ServiceUnavailable" => FailureKind::Unreachable,
-        "ExpiredToken" | "InvalidIdentityToken" => FailureKind::InputExpired,
-        "MalformedPolicyDocument" | "PackedPolicyTooLarge" | "ValidationError" | "Validation" => {
-            FailureKind::Misconfigured
-        }
-        _ if status == 429 || message.starts_with("Rate exceeded") => FailureKind::Throttled,
-        _ if status >= 500 => FailureKind::Unreachable,
-        _ => FailureKind::Refused,
-    }
-}
-
-/// What a person can do about an answer.
-fn remedy(
-    kind: FailureKind,
-    code: &str,
-    message: &str,
-    asked: SystemTime,
-    server_time: Option<SystemTime>,
-) -> String {
-    let about_time = message.contains("Signature expired") || message.contains("not yet current");
-    match code.strip_suffix("Exception").unwrap_or(code) {
-        _ if about_time => skew(asked, server_time),
-        "RequestExpired" | "RequestTimeTooSkewed" => skew(asked, server_time),
-        "AccessDenied" => {
-            "does the role's trust policy name this caller, and may the caller assume it?".to_owned()
-        }
-        "InvalidClientTokenId" | "UnrecognizedClient" => {
-            "the STS does not know the access key: was it deleted or deactivated, or is this another account's endpoint?".to_owned()
-        }
-        "SignatureDoesNotMatch" => {
-            "the secret key does not belong to the access key id".to_owned()
-        }
-        "NoSuchEntity" => "there is no such role".to_owned(),
-        "RegionDisabled" => "enable the region, or choose another".to_owned(),
-        "ExpiredToken" => "what the request was made with has expired: renew it".to_owned(),
-        "InvalidIdentityToken" => {
-            "the STS does not accept the web identity token: is its issuer registered there?".to_owned()
-        }
-        "PackedPolicyTooLarge" => "shorten the session policy or the tags".to_owned(),
-        "Validation" | "ValidationError" if message.contains("MaxSessionDuration") => {
-            "lower duration_seconds, or have the role's maximum raised".to_owned()
-        }
-        _ => match kind {
-            FailureKind::Throttled | FailureKind::Unreachable | FailureKind::Unsettled => {
-                "try again in a moment".to_owned()
+    /// What must not be repeated.
+    fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        let signed_with = match self.from {
+            Signer::Anonymous => [None, None],
+            Signer::LongTerm(key) => [Some(&key.secret_access_key), None],
+            Signer::Session(session) => {
+                [Some(&session.secret_access_key), Some(&session.session_token)]
             }
-            FailureKind::InputExpired
-            | FailureKind::Misconfigured
-            | FailureKind::PersonNeeded
-            | FailureKind::Refused => "`credbroker check` shows what it is asked".to_owned(),
-        },
+        };
+        signed_with.into_iter().flatten().chain(self.proof)
     }
-}
-
-/// How far the clocks are apart, by the `Date` of the answer.
-fn skew(asked: SystemTime, server_time: Option<SystemTime>) -> String {
-    let Some(server) = server_time else {
-        return "this machine's clock and the server's differ: set the clock".to_owned();
-    };
-    let (apart, which) = match server.duration_since(asked) {
-        Ok(behind) => (behind, "behind"),
-        Err(ahead) => (ahead.duration(), "ahead of"),
-    };
-    let minutes = (apart.as_secs() + 30) / 60;
-    format!(
-        "this machine's clock is {minutes} min {which} the server's: set the clock (timedatectl)"
-    )
 }
 
 /// The `Date` header, as an HTTP date (RFC 9110 section 5.6.7).
