@@ -149,6 +149,7 @@ impl Lease {
         }
         let view = self.view();
         match (&view.trouble, &view.held) {
+            (Some(trouble), None) if trouble.is_unsettled() => self.wait(deadline).await,
             (Some(trouble), _) => Err(trouble.unavailable(self.0.clock.now())),
             (None, Some(held)) => Ok(Arc::clone(held)),
             (None, None) => Err(Unavailable::Pending { retry_after: RETRY_SOON }),

@@ -76,6 +76,14 @@ async fn a_key_that_is_never_known_is_refused_after_half_a_minute_and_makes_no_h
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_a_renewal_waits_too_where_nothing_is_held() {
+    let script = Script::new(Duration::ZERO, &vec![Answer::Fail(FailureKind::Unsettled); 2]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let held = lease(&broker, "a").refresh(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(held.credentials().access_key_id, "A-3");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_held_is_served_at_once_while_its_key_is_not_known() {
     let mut answers = vec![Answer::Fail(FailureKind::Unsettled); 100];
     answers.insert(0, Answer::Life(Duration::from_mins(4)));
