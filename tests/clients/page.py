@@ -22,6 +22,7 @@ class Page:
         self.dir = stage.dir / "page"
         self.dir.mkdir()
         self.swaps = swaps
+        self.exports = []
         text = (ROOT / "docs" / "scenarios" / name).read_text()
         headings = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
         self.sections = dict(zip(headings[1::2], headings[2::2]))
@@ -50,11 +51,17 @@ class Page:
         assert done.returncode == 0, f"{heading}: {done.stderr[-400:]}"
 
     def console(self, heading, **more):
-        """Runs each `$ command` of the `console` under the heading; what it prints must be what the page shows."""
+        """Runs each `$ command` of the `console` under the heading; what it prints must be what the page shows, where
+        `...` is anything. What is exported holds from there on.
+        """
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", self.block(heading, "console"), re.MULTILINE):
-            done = self._bash(command, more)
-            said = TIME.sub("TIME", done.stdout + done.stderr)
-            assert said == TIME.sub("TIME", shown), f"{command}: prints {said!r}, on the page {shown!r}"
+            if command.startswith("export "):
+                self.exports.append(command)
+                continue
+            done = self._bash("\n".join(["exec 2>&1", *self.exports, command]), more)
+            expected = re.escape(TIME.sub("TIME", shown)).replace(re.escape("..."), ".*")
+            said = TIME.sub("TIME", done.stdout)
+            assert re.fullmatch(expected, said), f"{command}: prints {said!r}, on the page {shown!r}"
 
     def _bash(self, script, more):
         env = self.stage.env(**{"PATH": f"{self.dir / 'bin'}:{PATH}", **more})

@@ -14,6 +14,7 @@ leaks.py looks for the latter in the former.
 
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import pathlib
@@ -130,8 +131,8 @@ class Stage:
             f"{argv}\nstatus {done.returncode}\n-- stdout\n{said}\n-- stderr\n{done.stderr}")
         return done
 
-    def moto(self):
-        return Moto(self)
+    def moto(self, furnish=None):
+        return Moto(self, furnish)
 
     def daemon(self, config, name="daemon", env=None):
         return Daemon(self, config, name, env)
@@ -140,39 +141,65 @@ class Stage:
 class Moto:
     """moto in auth mode: signatures, tokens and policies are checked, by somebody who is not us.
 
-    There is a user who may assume a role, the role, which may use S3, a bucket, a user with keys that clients find
-    where they must not look, and one who may assume nothing.
+    What is in it is made by `furnish`, while everybody may do everything. Without it there is a user who may assume a
+    role, the role, which may use S3, a bucket, a user with keys that clients find where they must not look, and one who
+    may assume nothing.
     """
 
-    def __init__(self, stage):
+    def __init__(self, stage, furnish=None):
         import boto3
 
+        self.stage = stage
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.bucket = "bench"
+        self.administrator = {"AWS_ENDPOINT_URL": self.url, "AWS_DEFAULT_REGION": REGION,
+                              "AWS_ACCESS_KEY_ID": "setup", "AWS_SECRET_ACCESS_KEY": "setup"}
         stage.spawn("moto", [VENV / "python", "-m", "moto.server", "-H", "127.0.0.1", "-p", port],
                     stage.env(INITIAL_NO_AUTH_ACTION_COUNT=1_000_000))
         wait_for(lambda: listening(port), "moto")
         who = dict(endpoint_url=self.url, region_name=REGION, aws_access_key_id="setup", aws_secret_access_key="setup")
-        iam, s3 = boto3.client("iam", **who), boto3.client("s3", **who)
-        # moto compares the principal as a whole: the account's root would let nobody in.
-        trust = policy("sts:AssumeRole", Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/broker"]})
-        self.role = iam.create_role(RoleName="S3Access", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        iam.put_role_policy(RoleName="S3Access", PolicyName="p",
-                            PolicyDocument=policy("s3:*", "sts:GetCallerIdentity", Resource="*"))
-        self.user = self._user(stage, iam, "broker", policy("sts:AssumeRole", Resource=self.role))
-        self.planted = self._user(stage, iam, "planted", policy("s3:*", "sts:*", Resource="*"))
-        self.stranger = self._user(stage, iam, "stranger", policy("s3:ListBucket", Resource="*"))
-        s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.iam, self.s3 = boto3.client("iam", **who), boto3.client("s3", **who)
+        (furnish or self._furnish)(self)
         urllib.request.urlopen(urllib.request.Request(
             self.url + "/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}), timeout=10).close()
 
-    def _user(self, stage, iam, name, document):
-        iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        stage.secret(key["SecretAccessKey"])
+    def _furnish(self, _):
+        # moto compares the principal as a whole: the account's root would let nobody in.
+        trust = policy("sts:AssumeRole", Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/broker"]})
+        self.role = self.iam.create_role(RoleName="S3Access", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        self.iam.put_role_policy(RoleName="S3Access", PolicyName="p",
+                                 PolicyDocument=policy("s3:*", "sts:GetCallerIdentity", Resource="*"))
+        self.user = self._user("broker", policy("sts:AssumeRole", Resource=self.role))
+        self.planted = self._user("planted", policy("s3:*", "sts:*", Resource="*"))
+        self.stranger = self._user("stranger", policy("s3:ListBucket", Resource="*"))
+        self.bucket = "bench"
+        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    def _user(self, name, document):
+        self.iam.create_user(UserName=name)
+        self.iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=document)
+        key = self.iam.create_access_key(UserName=name)["AccessKey"]
+        self.stage.secret(key["SecretAccessKey"])
         return {"Version": 1, "AccessKeyId": key["AccessKeyId"], "SecretAccessKey": key["SecretAccessKey"]}
+
+
+class Sandbox:
+    """A running `credbroker sandbox` with the users and roles of `text`, ready."""
+
+    def __init__(self, stage, text, name="sandbox"):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        path = stage.write(f"{name}.toml", text)
+        argv = [BIN, "sandbox", "--config", path, "--address", f"127.0.0.1:{port}"]
+        self.process = stage.spawn(name, argv)
+        wait_for(lambda: listening(port), name, self.process)
+
+    def admin(self, method, path, body=None):
+        """Asks on the sandbox's own path, as src/sandbox/admin.rs has it."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_sandbox/{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
 
 class Daemon:
@@ -217,6 +244,21 @@ def config(base, profiles, imds=None, container=None):
         lines += [f"[profile.{name}]", 'source_profile = "base"']
         lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()] + [""]
     return "\n".join(lines)
+
+
+def located(text, url):
+    """A configuration's roles, at another place than AWS."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line + (f'endpoint_url = "{url}"\n' if line.startswith("role_arn") else "") for line in lines)
+
+
+def lifetime(stage, daemon, profile):
+    """How long the credentials of a profile have to live, in seconds."""
+    done = daemon.run("process", profile, secret_stdout=True)
+    assert done.returncode == 0, done.stderr
+    lent = json.loads(done.stdout)
+    stage.secret(lent["SecretAccessKey"], lent["SessionToken"])
+    return datetime.datetime.fromisoformat(lent["Expiration"].replace("Z", "+00:00")).timestamp() - time.time()
 
 
 def policy(*actions, **more):
