@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::ini::{Heading, Section};
 use crate::model::{Failure, FailureKind, KeySource, LongTermKey, Signer};
 use crate::{child, files, ini};
 
@@ -52,14 +53,18 @@ fn from_file(source: &KeySource) -> Result<LongTermKey, Failure> {
 
 /// The credentials file wins over the config file, as for every SDK.
 fn from_aws_files(name: &str, credentials: &Path, config: &Path) -> Result<LongTermKey, Failure> {
-    let in_config = if name == "default" { name.to_owned() } else { format!("profile {name}") };
-    for (path, section) in [(credentials, name), (config, in_config.as_str())] {
+    let in_credentials = |section: &&Section<'_>| section.name == name;
+    let in_config = |section: &&Section<'_>| matches!(Heading::parse(section.name), Heading::Profile(it) if it == name);
+    for (path, is_config) in [(credentials, false), (config, true)] {
         if !path.exists() {
             continue;
         }
         let text = files::read_text(path, FILE_CAP).map_err(|fault| fail(fault.to_string()))?;
-        let sections = ini::sections(&text);
-        if let Some(section) = sections.iter().find(|it| it.name == section)
+        let document = ini::parse(&text);
+        let mut sections = document.sections.iter().rev();
+        let section =
+            if is_config { sections.find(in_config) } else { sections.find(in_credentials) };
+        if let Some(section) = section
             && section.value("aws_access_key_id").is_some()
         {
             return from_section(section)
@@ -95,8 +100,8 @@ fn parse(text: &str) -> Result<LongTermKey, String> {
     if text.trim_start().starts_with('{') {
         return parse_json(text);
     }
-    let sections = ini::sections(text);
-    match sections.iter().find(|section| section.value("aws_access_key_id").is_some()) {
+    let document = ini::parse(text);
+    match document.sections.iter().find(|section| section.value("aws_access_key_id").is_some()) {
         Some(section) => from_section(section),
         None => {
             Err("holds neither credential_process JSON nor an INI section with aws_access_key_id"
@@ -105,16 +110,16 @@ fn parse(text: &str) -> Result<LongTermKey, String> {
     }
 }
 
-fn from_section(section: &ini::Section<'_>) -> Result<LongTermKey, String> {
+fn from_section(section: &Section<'_>) -> Result<LongTermKey, String> {
     let of = |key: &str| {
         section.value(key).filter(|value| !value.is_empty()).ok_or_else(|| format!("has no {key}"))
     };
-    if section.value("aws_session_token").is_some() {
+    if TOKENS.iter().any(|key| section.value(key).is_some()) {
         return Err(A_SESSION.to_owned());
     }
     Ok(LongTermKey {
-        access_key_id: of("aws_access_key_id")?.to_owned(),
-        secret_access_key: SecretString::from(of("aws_secret_access_key")?),
+        access_key_id: of("aws_access_key_id")?.into_owned(),
+        secret_access_key: SecretString::from(of("aws_secret_access_key")?.into_owned()),
     })
 }
 
@@ -155,6 +160,9 @@ fn fail(message: String) -> Failure {
 }
 
 const CODE: &str = "AccessKey";
+
+/// What a session token is called beside a key, by now and in early files.
+const TOKENS: [&str; 2] = ["aws_session_token", "aws_security_token"];
 
 const A_SESSION: &str = "holds a session token: access_key wants a long-term key, not a session";
 
@@ -223,7 +231,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [credentials_file, config_file] =
             ["credentials", "config"].map(|it| directory.path().join(it));
-        fs::write(&config_file, ini().replace("[default]", "[profile base]")).unwrap();
+        fs::write(&config_file, ini().replace("[default]", "[profile 'base']")).unwrap();
         let source = |name: &str| KeySource::AwsProfile {
             name: name.to_owned(),
             credentials_file: credentials_file.clone(),
