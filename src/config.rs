@@ -35,7 +35,7 @@ use toml::de::DeTable;
 use crate::config::chain::Profiles;
 use crate::config::context::Context;
 use crate::config::cursor::Cursor;
-use crate::config::fault::{Fault, Findings, Span};
+use crate::config::fault::{Fault, Findings, Sources, Span};
 use crate::config::mask::Masked;
 use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
@@ -91,7 +91,7 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> 
                 | FileProblem::Stranger(_)
                 | FileProblem::TooLarge(_) => "is this the right file? name another with --config",
             };
-            Err(Faults::of_file(&path, fault.to_string(), help))
+            Err(Faults::of_file(fault.to_string(), help))
         }
     }
 }
@@ -99,6 +99,8 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> 
 /// Reads the configuration `text`, which stands at `path`.
 fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
     let findings = Findings::default();
+    let mut sources = Sources::default();
+    sources.add(path, Masked::of(text));
     let (tree, errors) = DeTable::parse_recoverable(text);
     let mut broken: Vec<Span> = Vec::new();
     for error in &errors {
@@ -116,7 +118,7 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
     let root = Cursor::new(tree.get_ref(), tree.span(), &findings);
     let parts = read(root, path, &context);
     let failed = findings.has_errors();
-    let faults = findings.into_faults(path, Masked::of(text), &broken);
+    let faults = findings.into_faults(sources, &broken);
     match parts {
         Some((daemon, endpoints, plans, sources)) if !failed => Ok(Config {
             path: path.to_owned(),

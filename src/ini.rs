@@ -6,8 +6,12 @@
 //! value, and a value that begins on such a line holds settings of its own. Where botocore refuses a whole file, this
 //! reader takes down a [`Problem`] and goes on.
 
+mod heading;
+
 use std::borrow::Cow;
 use std::ops::Range;
+
+pub use heading::{Heading, words};
 
 /// What is in a file.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +49,8 @@ pub struct Entry<'a> {
 pub struct Nested<'a> {
     /// Its key.
     pub key: &'a str,
+    /// Where the key stands.
+    pub key_span: Range<usize>,
     /// Its value.
     pub value: &'a str,
     /// Where the value stands.
@@ -84,42 +90,6 @@ pub enum ProblemKind {
     NoValue,
 }
 
-/// What a section of the config file is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heading {
-    /// The profile of this name: `[profile NAME]`, or `[default]`.
-    Profile(String),
-    /// The endpoints that profiles share by this name: `[services NAME]`.
-    Services(String),
-    /// The sign-in of this name: `[sso-session NAME]`.
-    SsoSession(String),
-    /// It begins with one of these words, but one name does not follow.
-    Malformed,
-    /// Something else, which is nobody's profile.
-    Other,
-}
-
-impl Heading {
-    /// What the header `name` of the config file says; a name with spaces is in quotes.
-    #[must_use]
-    pub fn parse(name: &str) -> Self {
-        type Kind = fn(String) -> Heading;
-        let kinds: [(&str, Kind); 3] = [
-            ("profile", Self::Profile),
-            ("sso-session", Self::SsoSession),
-            ("services", Self::Services),
-        ];
-        let Some((_, kind)) = kinds.into_iter().find(|(word, _)| name.starts_with(word)) else {
-            let is_default = name == "default";
-            return if is_default { Self::Profile(name.to_owned()) } else { Self::Other };
-        };
-        match words(name).as_deref() {
-            Some([_, name]) => kind(name.clone()),
-            Some(_) | None => Self::Malformed,
-        }
-    }
-}
-
 impl<'a> Section<'a> {
     /// The entry of `key`, which is in lower case; the last one where there are several.
     #[must_use]
@@ -154,6 +124,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Where each line of the value stands.
+    pub fn lines(&self) -> impl Iterator<Item = Range<usize>> {
+        self.lines.iter().map(Line::span)
+    }
+
     /// The settings inside of the value; `None` where it is a text.
     #[must_use]
     pub fn nested(&self) -> Option<Vec<Nested<'a>>> {
@@ -161,7 +136,9 @@ impl<'a> Entry<'a> {
         let settings = lines.filter_map(|line| {
             let (key, value) = line.text.split_once('=')?;
             let value = Line::new(value, line.start + key.len() + 1);
-            Some(Nested { key: trim(key), value: value.text, span: value.span() })
+            let key = Line::new(key, line.start);
+            let key_span = key.span();
+            Some(Nested { key: key.text, key_span, value: value.text, span: value.span() })
         });
         Some(settings.collect())
     }
@@ -222,38 +199,6 @@ pub fn parse(text: &str) -> Document<'_> {
         rest = tail.get(ending..).unwrap_or_default();
     }
     reader.finish()
-}
-
-/// The words of `text` as a shell splits it, for no other purpose than that: quotes and backslashes are understood,
-/// nothing is expanded. `None` where a quote is not closed (Python's `shlex.split`).
-#[must_use]
-pub fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some('"'), '\\') => {
-                let escaped = chars.next()?;
-                let word = word.get_or_insert_default();
-                if !matches!(escaped, '"' | '\\') {
-                    word.push('\\');
-                }
-                word.push(escaped);
-            }
-            (None, '\\') => word.get_or_insert_default().push(chars.next()?),
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, ' ' | '\t' | '\r' | '\n') => words.extend(word.take()),
-            (Some(_) | None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
 }
 
 /// Follows a file line by line.

@@ -11,18 +11,20 @@
 //!   = help: did you mean `duration_seconds`?
 //! ```
 //!
-//! Quoted lines come from the [`Masked`] text, never from the file itself.
+//! Quoted lines come from the [`Masked`] text, never from the file itself. Where there are several files, they are
+//! laid end to end as in the compiler's own source map, so that one [`Span`] names file and place ([`Sources`]).
 
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::config::mask::{Masked, looks_secret};
 
-/// A place in the file, in bytes.
+/// A place in the files, in bytes from where the first of them begins.
 pub(super) type Span = Range<usize>;
 
 /// A value and its place.
@@ -30,6 +32,48 @@ pub(super) type Span = Range<usize>;
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) span: Span,
+}
+
+/// The files that faults are found in, one after the other.
+#[derive(Clone, Default)]
+pub(super) struct Sources(Vec<Text>);
+
+#[derive(Clone)]
+struct Text {
+    path: PathBuf,
+    /// Where the file begins among all of them.
+    start: usize,
+    masked: Masked,
+}
+
+impl Sources {
+    /// Takes in another file, and says where it begins: what is added to its own places.
+    pub(super) fn add(&mut self, path: &Path, masked: Masked) -> usize {
+        // One byte lies between two files, so that the end of one is not the beginning of the next.
+        let start = self.0.last().map_or(0, |text| text.start + text.masked.as_str().len() + 1);
+        self.0.push(Text { path: path.to_owned(), start, masked });
+        start
+    }
+
+    /// The file that `span` is in, and where in it.
+    fn locate(&self, span: &Span) -> Option<(&Text, Span)> {
+        let text = self.0.iter().rev().find(|text| text.start <= span.start)?;
+        let local = span.start - text.start..span.end.saturating_sub(text.start);
+        Some((text, text.masked.clamp(&local)))
+    }
+
+    /// `message` without anything that had to be masked in any of the files, and without what moves a cursor.
+    fn clean(&self, message: &str) -> String {
+        let scrub = |message: String, text: &Text| text.masked.scrub(&message);
+        legible(&self.0.iter().fold(message.to_owned(), scrub))
+    }
+
+    fn same_line(&self, a: &Span, b: &Span) -> bool {
+        let (Some((of_a, a)), Some((of_b, b))) = (self.locate(a), self.locate(b)) else {
+            return false;
+        };
+        of_a.start == of_b.start && of_a.masked.same_line(a.start, b.start)
+    }
 }
 
 /// One thing that is wrong, or odd.
@@ -72,6 +116,11 @@ impl Fault {
         Self { span: None, ..Self::error(0..0, title) }
     }
 
+    /// The same fault, which keeps nobody from starting.
+    pub(super) fn as_warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
     /// What stands beside the caret.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
@@ -89,7 +138,7 @@ impl Fault {
     }
 }
 
-/// The faults found so far; shared by everything that reads a file.
+/// The faults found so far; shared by everything that reads the files.
 #[derive(Debug, Default)]
 pub(super) struct Findings(RefCell<Vec<Fault>>);
 
@@ -123,14 +172,19 @@ impl Findings {
         self.0.borrow().iter().any(|fault| fault.severity == Severity::Error)
     }
 
+    /// All that was found, in the order in which it was.
+    pub(super) fn into_list(self) -> Vec<Fault> {
+        self.0.into_inner()
+    }
+
     /// All that was found, in the order of its places. Where the syntax is broken, what seems to be missing is left
     /// out, and so is what was found on a broken line.
-    pub(super) fn into_faults(self, path: &Path, text: Masked, broken: &[Span]) -> Faults {
+    pub(super) fn into_faults(self, sources: Sources, broken: &[Span]) -> Faults {
         let failed = self.has_errors();
         let mut faults = self.0.into_inner();
         faults.retain(|fault| {
             let hit = fault.span.as_ref().is_some_and(|span| {
-                broken.iter().any(|b| !broken.contains(span) && text.same_line(b.start, span.start))
+                broken.iter().any(|b| !broken.contains(span) && sources.same_line(b, span))
             });
             let muted = match fault.severity {
                 Severity::Error => !broken.is_empty(),
@@ -139,7 +193,7 @@ impl Findings {
             !(hit || fault.absence && muted)
         });
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| (span.start, span.end)));
-        Faults { path: path.to_owned(), text, list: faults }
+        Faults { sources: Arc::new(sources), list: faults }
     }
 }
 
@@ -148,19 +202,15 @@ impl Findings {
 /// No secret is in it.
 #[derive(Clone)]
 pub struct Faults {
-    path: PathBuf,
-    text: Masked,
+    sources: Arc<Sources>,
     list: Vec<Fault>,
 }
 
 impl Faults {
-    /// A single fault of a file that has no text to quote.
-    pub(super) fn of_file(path: &Path, title: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: Masked::default(),
-            list: vec![Fault::whole(title).help(help)],
-        }
+    /// A single fault that has no text to quote.
+    pub(super) fn of_file(title: impl Into<String>, help: impl Into<String>) -> Self {
+        let list = vec![Fault::whole(title).help(help)];
+        Self { sources: Arc::default(), list }
     }
 
     /// Whether there is none.
@@ -187,14 +237,15 @@ impl Faults {
     /// Each of them as one line for a log: `config.toml:7:1: unknown key; did you mean another?`
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|fault| {
-            let clean = |text: &String| legible(&self.text.scrub(text));
+            let clean = |text: &String| self.sources.clean(text);
             let help = fault.help.as_ref().map(|help| format!("; {}", clean(help)));
             let said = format!("{}{}", clean(&fault.title), help.unwrap_or_default());
-            let Some(span) = &fault.span else { return said };
-            let before = self.text.as_str().get(..self.text.clamp(span).start).unwrap_or_default();
+            let place = fault.span.as_ref().and_then(|span| self.sources.locate(span));
+            let Some((text, span)) = place else { return said };
+            let before = text.masked.as_str().get(..span.start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!("{}:{line}:{column}: {said}", legible(&self.path.to_string_lossy()))
+            format!("{}:{line}:{column}: {said}", legible(&text.path.to_string_lossy()))
         })
     }
 
@@ -203,22 +254,22 @@ impl Faults {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let path = legible(&self.path.to_string_lossy());
-        let clean = |text: &String| legible(&self.text.scrub(text));
+        let clean = |text: &String| self.sources.clean(text);
         let help = fault.help.as_ref().map(clean);
-        let group = match &fault.span {
+        let group = match fault.span.as_ref().and_then(|span| self.sources.locate(span)) {
             None => {
                 let line = [Some(clean(&fault.title)), help];
                 let line: Vec<String> = line.into_iter().flatten().collect();
                 Group::with_title(level.primary_title(line.join("; ")))
             }
-            Some(span) => {
-                let mut annotation = AnnotationKind::Primary.span(self.text.clamp(span));
+            Some((text, span)) => {
+                let path = legible(&text.path.to_string_lossy());
+                let mut annotation = AnnotationKind::Primary.span(span);
                 if let Some(label) = &fault.label {
                     annotation = annotation.label(clean(label));
                 }
-                let snippet =
-                    Snippet::source(self.text.as_str()).path(path.as_str()).annotation(annotation);
+                let source = text.masked.as_str().to_owned();
+                let snippet = Snippet::source(source).path(path).annotation(annotation);
                 let title = level.primary_title(clean(&fault.title));
                 title.element(snippet).elements(help.map(|help| Level::HELP.message(help)))
             }

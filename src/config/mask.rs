@@ -4,6 +4,8 @@
 //! secret; all others are masked with as many stars, and comments are blanked out. The text is taken apart by
 //! TOML's own lexer, which knows no errors, so that a file with broken syntax is masked as safely.
 
+mod ini;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -263,8 +265,8 @@ fn is_whole(text: &str) -> bool {
 
 fn rule_of(key: &str) -> Rule {
     match key {
-        "command" | "notify" => Rule::FirstOfList,
-        "endpoint_url" | "issuer" => Rule::Url,
+        "command" | "credential_process" | "notify" => Rule::FirstOfList,
+        "endpoint_url" | "issuer" | "sso_start_url" => Rule::Url,
         _ if HARMLESS.contains(&key) => Rule::All,
         _ => Rule::None,
     }
@@ -308,11 +310,15 @@ const HARMLESS: &[&str] = &[
     "group",
     "http_tokens",
     "idle",
+    "ignore_configured_endpoint_urls",
     "keyring",
     "kind",
+    "login_session",
     "mfa",
+    "mfa_serial",
     "mfa_warning",
     "name",
+    "output",
     "policy_arns",
     "profiles",
     "region",
@@ -320,15 +326,21 @@ const HARMLESS: &[&str] = &[
     "role_session_name",
     "scope",
     "serial",
+    "services",
     "session",
     "socket",
     "source",
     "source_identity",
     "source_profile",
+    "sso_account_id",
+    "sso_region",
+    "sso_registration_scopes",
+    "sso_role_name",
     "sso_session",
     "state_dir",
     "store",
     "sts",
+    "sts_regional_endpoints",
     "transitive_tags",
     "unit",
     "use_dualstack_endpoint",
