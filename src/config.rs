@@ -23,6 +23,7 @@ mod origin;
 mod policy;
 mod profile;
 mod role;
+mod steps;
 mod sts;
 mod surroundings;
 mod url;

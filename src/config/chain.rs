@@ -1,93 +1,18 @@
 //! From names to plans: every `source_profile` is followed to its beginning, and each profile on the way becomes a
-//! hop.
+//! step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::context::Context;
 use crate::config::cursor::nearest;
 use crate::config::fault::{At, Fault, quoted};
-use crate::config::profile::{Origin, Parameters, Profile, Role};
-use crate::config::role::{self, Way};
-use crate::model::{Base, Call, Dialect, Hop, KeySource, Plan, ProfileName, Provider, TokenSource};
+use crate::config::profile::{Origin, Profile, Role};
+use crate::config::steps::{Chain, Start};
+use crate::model::{Dialect, Hop, KeySource, Plan, ProfileName};
 
 /// The profiles by name.
 #[derive(Debug)]
 pub(super) struct Profiles<'a>(BTreeMap<&'a str, &'a Profile>);
-
-/// What the first hop of a chain is signed with, and the profiles whose roles are assumed, in order.
-struct Chain<'a> {
-    /// `None` where something on the way has a fault of its own: then the roles are checked, and nothing comes of it.
-    start: Option<Start<'a>>,
-    /// The profile that states the start, or where the way to it breaks off.
-    first: &'a Profile,
-    roles: Vec<(&'a Profile, &'a Parameters)>,
-}
-
-enum Start<'a> {
-    Key(&'a KeySource),
-    Provider(&'a Provider),
-    Token(&'a TokenSource),
-}
-
-impl Chain<'_> {
-    /// What the first hop is signed with.
-    fn base(&self) -> Option<Base> {
-        Some(match self.start.as_ref()? {
-            Start::Key(source) => Base::Key((*source).clone()),
-            Start::Provider(provider) if self.is_provided(provider) => Base::Anonymous,
-            Start::Provider(provider) => Base::Given((*provider).clone()),
-            Start::Token(_) => Base::Anonymous,
-        })
-    }
-
-    /// Whether the session of `provider` is a hop of its own: where it always is one, and where nothing comes after
-    /// it.
-    fn is_provided(&self, provider: &Provider) -> bool {
-        provider.gives_sessions() || self.roles.is_empty()
-    }
-
-    /// The hop before any role, if there is one (`None` in its place where it is no good), and the way in which the first role is assumed.
-    ///
-    /// One session of the user serves every role behind a device, except a role that is to live longer than AWS lets
-    /// a session assume it: that gets the code itself.
-    fn opening(&self, leaf: &Profile) -> (Vec<Option<Hop>>, Way) {
-        let first = self.first;
-        let of_user = |call| {
-            let sts = first.sts.user_endpoint(&leaf.sts, self.partition());
-            vec![sts.map(|sts| Hop { sts, call })]
-        };
-        match &self.start {
-            Some(Start::Token(token)) => (Vec::new(), Way::Token((*token).clone())),
-            Some(Start::Provider(provider)) if self.is_provided(provider) => {
-                (of_user(Call::Provided((*provider).clone())), Way::Session)
-            }
-            Some(Start::Key(_)) => {
-                let role = self.roles.first();
-                let mfa = first.mfa.as_ref().or_else(|| role?.0.mfa.as_ref());
-                let device = mfa.map(|mfa| mfa.device.clone());
-                let shared = mfa.and_then(|mfa| mfa.session);
-                let is_long = role.is_some_and(|(_, role)| role.outlives_chaining());
-                if role.is_none() || (shared.is_some() && !is_long) {
-                    let call = Call::GetSessionToken { device, duration: shared };
-                    (of_user(call), Way::Session)
-                } else {
-                    (Vec::new(), Way::Key { device })
-                }
-            }
-            Some(Start::Provider(_)) | None => (Vec::new(), Way::Key { device: None }),
-        }
-    }
-
-    /// The partition that the chain lies in, by its first role or its device.
-    fn partition(&self) -> Option<&str> {
-        let of_role = self.roles.first().map(|(_, role)| role.arn.value.partition());
-        let of_device = || {
-            let serial = self.first.mfa.as_ref()?.device.serial.as_str();
-            serial.strip_prefix("arn:")?.split(':').next()
-        };
-        of_role.or_else(of_device)
-    }
-}
 
 impl<'a> Profiles<'a> {
     pub(super) fn new(profiles: &'a [Profile]) -> Self {
@@ -202,41 +127,32 @@ impl<'a> Profiles<'a> {
         context: &Context<'_>,
     ) -> Option<Plan> {
         let chain = self.chain(leaf, loops);
-        let (mut hops, mut way) = chain.opening(leaf);
-        for (profile, parameters) in &chain.roles {
-            let sts = profile.sts.endpoint(&leaf.sts, &parameters.arn, context);
-            let way = std::mem::replace(&mut way, Way::Session);
-            let hop = sts.and_then(|sts| {
-                let call = role::call(parameters, way, sts.dialect, context)?;
-                Some(Hop { sts, call })
-            });
-            hops.push(hop);
-        }
+        let hops = chain.hops(&leaf.sts, context);
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
-        let mut through: Vec<Hop> = hops.into_iter().collect::<Option<_>>()?;
-        let last = through.pop()?;
-        let base = chain.base()?;
-        let client = leaf.sts.client(&last.sts);
         let by_default = eager.contains(&leaf.name);
         let eager = leaf.eager.as_ref().map_or(by_default, |eager| eager.value);
-        Some(Plan { profile: leaf.name.clone(), base, through, last, client, eager })
+        chain.plan(&leaf.name, &leaf.sts, hops, eager)
     }
 
     fn chain(&self, leaf: &'a Profile, loops: &BTreeSet<&str>) -> Chain<'a> {
         let mut roles = Vec::new();
+        let mut device = None;
         let mut sound = true;
         let mut here = leaf;
         let start = loop {
             match &here.role {
                 Role::Bad => sound = false,
-                Role::Some(parameters) => roles.push((here, &**parameters)),
+                Role::Some(parameters) => {
+                    device = here.mfa.as_ref();
+                    roles.push((&here.sts, &**parameters));
+                }
                 Role::None => {}
             }
             let source = match &here.origin {
                 Origin::Bad | Origin::None => None,
-                Origin::Key(source) => break Some(Start::Key(source)),
-                Origin::Provider(provider) => break Some(Start::Provider(&provider.value)),
-                Origin::Token(token) => break Some(Start::Token(&token.value)),
+                Origin::Key(source) => break Some(Start::Key(source.clone())),
+                Origin::Provider(provider) => break Some(Start::Provider(provider.value.clone())),
+                Origin::Token(token) => break Some(Start::Token(token.value.clone())),
                 Origin::Profile(_) => self.source_of(here),
             };
             match source {
@@ -245,7 +161,8 @@ impl<'a> Profiles<'a> {
             }
         };
         roles.reverse();
-        Chain { start: start.filter(|_| sound), first: here, roles }
+        let mfa = here.mfa.as_ref().or(device);
+        Chain { start: start.filter(|_| sound), settings: &here.sts, mfa, roles }
     }
 
     fn warn_of_idle_keys(&self, context: &Context<'_>) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
-use crate::config::fault::{At, Fault, quoted};
+use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::url::Url;
 use crate::model::{ClientSettings, Dialect, Partition, Region, RoleArn, StsEndpoint};
 use crate::{authorities, files};
@@ -23,32 +23,114 @@ pub(super) struct Settings {
     dialect: Option<At<Dialect>>,
     fips: Option<At<bool>>,
     dual_stack: Option<At<bool>>,
+    /// AWS's global endpoint, where its older rule is asked for; clients find it by that rule themselves.
+    global: Option<At<Url>>,
     /// An address or a kind was given that is none: whose STS is meant is not known.
     obscure: bool,
+}
+
+/// The same as it is written: texts that may be no good.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) region: Option<At<String>>,
+    pub(super) endpoint_url: Option<At<String>>,
+    pub(super) sts_url: Option<At<String>>,
+    pub(super) ca_bundle: Option<At<String>>,
+    pub(super) dialect: Option<At<String>>,
+    pub(super) fips: Option<At<bool>>,
+    pub(super) dual_stack: Option<At<bool>>,
+    /// Where `sts_regional_endpoints = legacy` stands.
+    pub(super) legacy: Option<Span>,
+    /// An address or a kind is not even a text.
+    pub(super) obscure: bool,
 }
 
 impl Settings {
     /// Takes the keys of endpoints and regions from a profile's `table`.
     pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Self {
-        let url = |text: At<String>| Url::parse(&text, context.findings);
-        let region = table.string("region").and_then(|region| read_region(&region, context));
-        let texts = (table.take("endpoint_url"), sts_url(table), table.take("sts"));
-        let endpoint_url = texts.0.as_ref().and_then(|node| url(node.string()?));
-        let sts_url = texts.1.as_ref().and_then(|node| url(node.string()?));
-        let ca_bundle = table.string("ca_bundle").and_then(|path| {
-            let path = context.absolute(&path)?;
+        let mut obscure = false;
+        let mut text = |node: Option<Node<'_>>| {
+            let text = node.as_ref().and_then(Node::string);
+            obscure |= node.is_some() && text.is_none();
+            text
+        };
+        let written = Written {
+            region: table.string("region"),
+            endpoint_url: text(table.take("endpoint_url")),
+            sts_url: text(sts_url(table)),
+            ca_bundle: table.string("ca_bundle"),
+            dialect: text(table.take("sts")),
+            fips: table.boolean("use_fips_endpoint"),
+            dual_stack: table.boolean("use_dualstack_endpoint"),
+            legacy: None,
+            obscure,
+        };
+        Self::parse(written, context)
+    }
+
+    /// Takes what is `written`; takes down what is no good.
+    pub(super) fn parse(written: Written, context: &Context<'_>) -> Self {
+        let url = |text: &At<String>| Url::parse(text, context.findings);
+        let region = written.region.as_ref().and_then(|region| read_region(region, context));
+        let endpoint_url = written.endpoint_url.as_ref().and_then(url);
+        let sts_url = written.sts_url.as_ref().and_then(url);
+        let ca_bundle = written.ca_bundle.as_ref().and_then(|path| {
+            let path = context.absolute(path)?;
             read_ca_bundle(path, context)
         });
-        let dialect = texts.2.as_ref().and_then(|node| read_dialect(&node.string()?, context));
-        let fips = table.boolean("use_fips_endpoint");
-        let dual_stack = table.boolean("use_dualstack_endpoint");
-        let obscure = texts.0.is_some() != endpoint_url.is_some()
-            || texts.1.is_some() != sts_url.is_some()
-            || texts.2.is_some() != dialect.is_some();
-        let settings =
-            Self { region, endpoint_url, sts_url, ca_bundle, dialect, fips, dual_stack, obscure };
+        let dialect = written.dialect.as_ref().and_then(|word| read_dialect(word, context));
+        let obscure = written.obscure
+            || written.endpoint_url.is_some() != endpoint_url.is_some()
+            || written.sts_url.is_some() != sts_url.is_some()
+            || written.dialect.is_some() != dialect.is_some();
+        let (fips, dual_stack) = (written.fips, written.dual_stack);
+        let global = None;
+        let mut settings = Self {
+            region,
+            endpoint_url,
+            sts_url,
+            ca_bundle,
+            dialect,
+            fips,
+            dual_stack,
+            global,
+            obscure,
+        };
         settings.check(context);
+        settings.global = written.legacy.and_then(|span| settings.global(span, context));
         settings
+    }
+
+    /// Settings that say no more than the region does.
+    pub(super) fn region_alone(&self) -> Self {
+        Self {
+            region: self.region.clone(),
+            endpoint_url: None,
+            sts_url: None,
+            ca_bundle: None,
+            dialect: None,
+            fips: None,
+            dual_stack: None,
+            global: None,
+            obscure: false,
+        }
+    }
+
+    /// The region that the profile states.
+    pub(super) fn region(&self) -> Option<&Region> {
+        self.region.as_ref().map(|region| &region.value)
+    }
+
+    /// AWS's global endpoint, where the older rule leads to it: for the regions that were there before the regional
+    /// endpoints were (`LEGACY_GLOBAL_STS_REGIONS` in botocore's `args.py`).
+    fn global(&self, span: Span, context: &Context<'_>) -> Option<At<Url>> {
+        let on = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|flag| flag.value);
+        let region = self.region.as_ref()?;
+        let applies = self.url().is_none()
+            && !(on(&self.fips) || on(&self.dual_stack))
+            && LEGACY_REGIONS.contains(&region.value.as_str());
+        let url = At { value: GLOBAL_STS.to_owned(), span };
+        applies.then(|| Url::parse(&url, context.findings)).flatten()
     }
 
     /// What clients of the profile are told.
@@ -151,7 +233,7 @@ impl Settings {
 
     /// The endpoint of STS: its own one goes before that of all services.
     fn url(&self) -> Option<&At<Url>> {
-        self.sts_url.as_ref().or(self.endpoint_url.as_ref())
+        self.sts_url.as_ref().or(self.endpoint_url.as_ref()).or(self.global.as_ref())
     }
 
     fn states_endpoint(&self) -> bool {
@@ -275,6 +357,29 @@ fn implicit_region(dialect: Dialect, role: &RoleArn) -> Region {
         .and_then(|partition| Region::parse(partition.implicit_region))
         .unwrap_or_else(Region::fallback)
 }
+
+/// AWS's first STS, which is in us-east-1 and serves sessions for the whole partition.
+const GLOBAL_STS: &str = "https://sts.amazonaws.com";
+
+/// The regions for which `sts_regional_endpoints = legacy` means the global endpoint.
+const LEGACY_REGIONS: &[&str] = &[
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "aws-global",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
 
 /// Largest bundle in bytes; the system's own has about 230 KB.
 const MAX_CA_BYTES: u64 = 1 << 21;
