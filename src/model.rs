@@ -20,6 +20,7 @@ mod plan;
 mod provider;
 mod request;
 mod secret;
+mod seed;
 mod sts;
 mod timestamp;
 mod validity;
@@ -41,6 +42,7 @@ pub use request::{
     ExternalId, LimitFault, RoleRequest, SessionName, SessionPolicy, SessionTags, SourceIdentity,
 };
 pub use secret::SecretSource;
+pub use seed::{Seed, SeedFault};
 pub use sts::{Dialect, Region, StsEndpoint};
 pub use timestamp::{parse_timestamp, timestamp};
 pub use validity::Validity;

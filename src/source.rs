@@ -10,6 +10,7 @@ mod live;
 mod oidc;
 mod people;
 mod provider;
+mod secret;
 mod sts;
 mod token;
 mod trouble;

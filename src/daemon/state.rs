@@ -3,6 +3,7 @@
 //! ```text
 //! token.key     what tickets and IMDS tokens are signed with; mode 0600
 //! port-NAME     the free port that the endpoint NAME was given
+//! mfa/          which MFA codes were sent (written by the source, before each is sent)
 //! ```
 
 use std::fs::{self, DirBuilder};
