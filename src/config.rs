@@ -23,6 +23,7 @@ mod origin;
 mod policy;
 mod profile;
 mod role;
+mod secret;
 mod steps;
 mod sts;
 mod surroundings;
@@ -38,6 +39,7 @@ use crate::config::context::Context;
 use crate::config::cursor::Cursor;
 use crate::config::fault::{Fault, Findings, Sources, Span};
 use crate::config::mask::Masked;
+use crate::config::mfa::Devices;
 use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
 
@@ -140,9 +142,12 @@ type Parts = (DaemonSettings, Vec<EndpointConfig>, Vec<Plan>, Vec<(ProfileName, 
 fn read(mut root: Cursor<'_>, path: &Path, context: &Context<'_>) -> Option<Parts> {
     let daemon = daemon::read(root.table("daemon"), context);
     let endpoints = root.take("endpoint").map(|node| endpoint::read(&node, context));
+    let devices = Devices::read(root.table("mfa").as_ref(), context);
     let profiles = root.table("profile");
     let has_profiles = profiles.is_some();
-    let profiles = profiles.map_or_else(Vec::new, |table| profile::read_all(&table, context));
+    let profiles =
+        profiles.map_or_else(Vec::new, |table| profile::read_all(&table, &devices, context));
+    devices.warn_of_idle(&profiles, context);
     root.finish(|node| later::key(node, later::TABLES));
 
     let names = Profiles::new(&profiles);

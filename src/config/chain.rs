@@ -23,6 +23,7 @@ impl<'a> Profiles<'a> {
     /// otherwise.
     pub(super) fn plans(&self, eager: &BTreeSet<ProfileName>, context: &Context<'_>) -> Vec<Plan> {
         self.check_names(context);
+        self.check_devices(context);
         let loops = self.loops(context);
         self.warn_of_idle_keys(context);
         let plans = self.0.values();
@@ -56,6 +57,39 @@ impl<'a> Profiles<'a> {
             }
             if !self.0.contains_key(source.value.as_str()) {
                 self.unknown(source, context);
+            }
+        }
+    }
+
+    /// A code goes with a long-term key: in the profile with the key, or in the first role behind it.
+    fn check_devices(&self, context: &Context<'_>) {
+        for profile in self.0.values() {
+            let Some(mfa) = &profile.mfa else { continue };
+            let source = self.source_of(profile);
+            let is_misplaced = match (&profile.origin, source) {
+                (Origin::Provider(provider), _) => provider.value.gives_sessions(),
+                (Origin::Token(_), _) => true,
+                (Origin::Profile(_), Some(source)) => match (&source.role, &source.origin) {
+                    (Role::Some(_), _) | (Role::None, Origin::Token(_) | Origin::Profile(_)) => {
+                        true
+                    }
+                    (Role::None, Origin::Provider(provider)) => provider.value.gives_sessions(),
+                    (Role::Bad, _) | (_, Origin::Bad | Origin::Key(_) | Origin::None) => false,
+                },
+                (Origin::Profile(_) | Origin::Bad | Origin::Key(_) | Origin::None, _) => false,
+            };
+            if is_misplaced {
+                let title = "`mfa` is of no use here: a code goes with a long-term key";
+                let help = "write it in the profile with the key, or in the first role behind it";
+                context.findings.add(Fault::error(mfa.span.clone(), title).help(help));
+            }
+            let other = source.and_then(|source| Some((source, source.mfa.as_ref()?)));
+            if let Some((source, other)) = other
+                && other.device != mfa.device
+            {
+                let title = format!("{} names another MFA device", quoted(source.name.as_str()));
+                let help = "keep one of them: a request carries the code of one device";
+                context.findings.add(Fault::error(mfa.span.clone(), title).help(help));
             }
         }
     }
@@ -128,6 +162,7 @@ impl<'a> Profiles<'a> {
     ) -> Option<Plan> {
         let chain = self.chain(leaf, loops);
         let hops = chain.hops(&leaf.sts, context);
+        refuse_sessions_of_keys(leaf, &hops, context);
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
         let by_default = eager.contains(&leaf.name);
         let eager = leaf.eager.as_ref().map_or(by_default, |eager| eager.value);
@@ -204,6 +239,18 @@ impl<'a> Profiles<'a> {
                 "write endpoint_url here too; as with AWS's tools, it is not taken from a source";
             context.findings.add(Fault::warning(source.span.clone(), title).help(help));
         }
+    }
+}
+
+/// `MinIO` gives no session without a role's name.
+fn refuse_sessions_of_keys(leaf: &Profile, hops: &[Option<Hop>], context: &Context<'_>) {
+    if !leaf.session_token {
+        return;
+    }
+    if hops.iter().flatten().any(|hop| hop.sts.dialect == Dialect::Minio) {
+        let title = "MinIO does not know GetSessionToken";
+        let help = "take session_token out, and add role_arn = \"arn:minio:iam:::role/any\": MinIO ignores the name";
+        context.findings.add(Fault::error(leaf.span.clone(), title).help(help));
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
     let mut state_dir = None;
     let mut control = None;
     let mut idle = None;
+    let mut mfa_warning = None;
+    let mut notify = None;
     if let Some(mut table) = table {
         state_dir = table.string("state_dir").and_then(|path| context.absolute(&path));
         control = table.string("control").and_then(|path| context.absolute(&path));
@@ -39,6 +41,9 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         if let Some(store) = table.string("store") {
             check_store(&store, context);
         }
+        mfa_warning =
+            table.duration("mfa_warning").and_then(|warning| check_mfa_warning(warning, context));
+        notify = table.take("notify").and_then(|node| context.command(&node));
         table.finish(|node| later::key(node, later::DAEMON));
     }
     let state_dir = match state_dir {
@@ -56,8 +61,8 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         state_dir,
         control,
         idle: idle.unwrap_or(DEFAULT_IDLE),
-        mfa_warning: DEFAULT_MFA_WARNING,
-        notify: None,
+        mfa_warning: mfa_warning.unwrap_or(DEFAULT_MFA_WARNING),
+        notify: notify.map(|command| command.value),
     })
 }
 
@@ -77,6 +82,15 @@ fn check_idle(idle: At<Duration>, context: &Context<'_>) -> Option<Duration> {
     }
     let fault = Fault::error(idle.span, "`idle` is out of range");
     context.findings.add(fault.help("it takes \"1m\" to \"30d\""));
+    None
+}
+
+fn check_mfa_warning(warning: At<Duration>, context: &Context<'_>) -> Option<Duration> {
+    if (MIN_MFA_WARNING..=MAX_MFA_WARNING).contains(&warning.value) {
+        return Some(warning.value);
+    }
+    let fault = Fault::error(warning.span, "`mfa_warning` is out of range");
+    context.findings.add(fault.help("it takes \"1m\" to \"6h\""));
     None
 }
 
@@ -109,6 +123,12 @@ const DEFAULT_IDLE: Duration = Duration::from_hours(2);
 
 /// How long before the end of an MFA session a person is told unless the file says otherwise.
 const DEFAULT_MFA_WARNING: Duration = Duration::from_mins(20);
+
+/// Nobody finds the device in less.
+const MIN_MFA_WARNING: Duration = Duration::from_mins(1);
+
+/// Half of a usual session: whoever is asked sooner answers twice a day.
+const MAX_MFA_WARNING: Duration = Duration::from_hours(6);
 
 /// Shorter, and a client that asks every now and then would find nothing held.
 const MIN_IDLE: Duration = Duration::from_mins(1);

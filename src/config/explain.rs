@@ -56,6 +56,9 @@ fn write_all(text: &mut String, config: &Config) -> fmt::Result {
     writeln!(text, "state           {}", daemon.state_dir.display())?;
     writeln!(text, "control socket  {}", daemon.control.display())?;
     writeln!(text, "unused leases   let go after {}", span(daemon.idle))?;
+    if let Some(command) = &daemon.notify {
+        writeln!(text, "people          are told by {command}")?;
+    }
     for endpoint in &config.endpoints {
         writeln!(text, "\nendpoint {}", endpoint.name)?;
         write_endpoint(text, endpoint)?;
@@ -125,7 +128,12 @@ fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
     } else {
         format!("taken when asked for, let go after {} without a request", span(config.daemon.idle))
     };
-    writeln!(text, "  {kept}; renewed with {} left", span(lead(&plan.last.call)))?;
+    let renewed = if takes_a_person(&plan.last.call) {
+        format!("a person is asked for the next code with {} left", span(config.daemon.mfa_warning))
+    } else {
+        format!("renewed with {} left", span(lead(&plan.last.call)))
+    };
+    writeln!(text, "  {kept}; {renewed}")?;
     writeln!(text, "  lent to {} (control socket, or a ticket)", people(&config.user))?;
     for name in metadata_endpoints(config, plan) {
         writeln!(text, "  lent to any local process at the endpoint {name}")?;
@@ -139,6 +147,14 @@ fn write_hop(text: &mut String, hop: &Hop) -> fmt::Result {
             writeln!(text, "  assumes {}", request.role_arn)?;
             if let Some(device) = device {
                 writeln!(text, "    with a code of {}", device_words(device))?;
+                if request.duration.is_some_and(SessionDuration::exceeds_chaining_limit) {
+                    writeln!(
+                        text,
+                        "    a code for this role alone: the session of the device assumes roles for an hour at most"
+                    )?;
+                } else {
+                    writeln!(text, "    a code for this role alone")?;
+                }
             }
             request
         }
@@ -235,6 +251,11 @@ fn device_words(device: &MfaDevice) -> String {
         CodeSource::Prompt => format!("{serial}, which a person is asked for"),
         CodeSource::Totp(seed) => format!("{serial}, computed from {seed}"),
     }
+}
+
+/// Whether a session cannot be had again without somebody who reads a code.
+fn takes_a_person(call: &Call) -> bool {
+    call.device().is_some_and(|device| device.code == CodeSource::Prompt)
 }
 
 /// How much life is left when the session is renewed, jitter left aside.

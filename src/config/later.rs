@@ -4,14 +4,14 @@ use crate::config::cursor::Node;
 use crate::config::fault::{Fault, quoted};
 
 /// Whole tables.
-pub(super) const TABLES: &[&str] = &["allow", "mfa"];
+pub(super) const TABLES: &[&str] = &["allow"];
 
 /// Keys of `[daemon]`.
-pub(super) const DAEMON: &[&str] = &["audit", "mfa_warning", "notify"];
+pub(super) const DAEMON: &[&str] = &["audit"];
 
 /// Keys of `[profile.NAME]`.
 pub(super) const PROFILE: &[&str] =
-    &["credential_process", "credential_source", "mfa", "sso_session"];
+    &["credential_process", "credential_source", "sso_session"];
 
 /// Ways to give an `access_key`.
 pub(super) const ACCESS_KEY: &[&str] = &["keyring"];

@@ -99,6 +99,8 @@ enum Rule {
     /// The first of a list: a program, but not its arguments.
     FirstOfList,
     None,
+    /// The one word that is no code and no seed.
+    Prompt,
     /// An address, unless it carries a user or a query.
     Url,
 }
@@ -248,6 +250,7 @@ impl Reader {
                 !text.contains(char::is_whitespace)
             }
             (Rule::FirstOfList | Rule::None, _) => false,
+            (Rule::Prompt, _) => text.trim_matches(QUOTES) == "prompt",
             (Rule::Url, _) => !text.contains(['@', '?']),
         };
         if shown && is_whole(text) { Show::Clear } else { Show::Stars }
@@ -265,6 +268,7 @@ fn is_whole(text: &str) -> bool {
 
 fn rule_of(key: &str) -> Rule {
     match key {
+        "code" => Rule::Prompt,
         "command" | "credential_process" | "notify" => Rule::FirstOfList,
         "endpoint_url" | "issuer" | "sso_start_url" => Rule::Url,
         _ if HARMLESS.contains(&key) => Rule::All,
@@ -272,11 +276,20 @@ fn rule_of(key: &str) -> Rule {
     }
 }
 
-/// Whether a word has the look of a secret: a well-known prefix, or forty and more characters of base64 that mix
-/// upper case, lower case and digits.
+/// Whether a word has the look of a secret: a well-known prefix, forty and more characters of base64 that mix upper case,
+/// lower case and digits, or sixteen and more capitals and digits of base32, as the seeds of MFA devices have.
 pub(super) fn looks_secret(word: &str) -> bool {
     let word = word.trim_matches(QUOTES);
     if PREFIXES.iter().any(|prefix| word.contains(prefix)) {
+        return true;
+    }
+    let base32 = |c: char| matches!(c, 'A'..='Z' | '2'..='7');
+    let is_seed = |run: &str| {
+        run.len() >= SEED_LEN
+            && run.bytes().any(|b| b.is_ascii_digit())
+            && run.bytes().any(|b| b.is_ascii_uppercase())
+    };
+    if word.split(|c| !base32(c)).any(is_seed) {
         return true;
     }
     let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
@@ -362,11 +375,16 @@ const PREFIXES: &[&str] = &[
     "ghs_",
     "github_pat_",
     "glpat-",
+    "otpauth-migration://",
+    "otpauth://",
     "xoxb-",
     "xoxp-",
 ];
 
 const QUOTES: [char; 2] = ['"', '\''];
+
+/// The shortest seed in use has ten bytes.
+const SEED_LEN: usize = 16;
 
 /// An AWS secret access key has 40 characters.
 const SECRET_LEN: usize = 40;

@@ -5,6 +5,7 @@ use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::later;
 use crate::config::profile::{Origin, token_file};
+use crate::config::secret;
 use crate::model::{KeySource, TokenSource};
 
 use toml::de::DeValue;
@@ -23,7 +24,7 @@ pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Origin {
         let fault = Fault::error(second.key_span.clone(), title);
         context.findings.add(fault.help("a profile has one source: keep one of them"));
     }
-    let later = table.nodes().any(|node| later::PROFILE.contains(&node.key) && node.key != "mfa");
+    let later = table.nodes().any(|node| later::PROFILE.contains(&node.key));
     let none = if later { Origin::Bad } else { Origin::None };
     let count = given.len();
     let source = source.map(|node| node.string().map_or(Origin::Bad, Origin::Profile));
@@ -67,7 +68,10 @@ fn key_source(node: &Node<'_>, context: &Context<'_>) -> Option<KeySource> {
             Some(KeySource::File(context.readable(path, secret_file)?.value))
         }
         "aws_profile" => aws_profile(&way.string()?, context),
-        "credential" => systemd_credential(&way.string()?, context),
+        "credential" => {
+            let (name, path) = secret::credential(&way.string()?, context)?;
+            Some(KeySource::SystemdCredential { name, path })
+        }
         "command" => Some(KeySource::Command(context.command(&way)?.value)),
         _ => environment(&way.boolean()?, context),
     }
@@ -88,33 +92,6 @@ fn aws_profile(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
         return None;
     };
     Some(KeySource::AwsProfile { name: name.value.clone(), credentials_file, config_file })
-}
-
-fn systemd_credential(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
-    if name.value.is_empty() || name.value.contains('/') || name.value.starts_with('.') {
-        let title = format!("{} is no name of a credential", quoted(&name.value));
-        let fault = Fault::error(name.span.clone(), title);
-        context.findings.add(fault.help("write the name in the unit's LoadCredential= line"));
-        return None;
-    }
-    let Some(directory) = &context.surroundings.credentials_directory else {
-        let title = "systemd hands over no credentials here: $CREDENTIALS_DIRECTORY is not set";
-        let load = format!("LoadCredential={}:/PATH", name.value);
-        let help = format!(
-            "add {load} to the unit; to check from a shell: systemd-run --pipe -p {load} credbroker check"
-        );
-        context.findings.add(Fault::error(name.span.clone(), title).help(help));
-        return None;
-    };
-    let path = At { value: directory.join(&name.value), span: name.span.clone() };
-    if !path.value.exists() {
-        let title = format!("systemd hands over no credential {}", quoted(&name.value));
-        let help = format!("add LoadCredential={}:/PATH to the unit", name.value);
-        context.findings.add(Fault::error(path.span, title).help(help));
-        return None;
-    }
-    let path = context.readable(path, secret_file)?.value;
-    Some(KeySource::SystemdCredential { name: name.value.clone(), path })
 }
 
 fn environment(env: &At<bool>, context: &Context<'_>) -> Option<KeySource> {

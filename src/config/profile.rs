@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use toml::de::DeValue;
+
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::later;
-use crate::config::mfa::Mfa;
+use crate::config::mfa::{Devices, Mfa};
 use crate::config::origin;
 use crate::config::policy;
 use crate::config::sts::Settings;
@@ -82,18 +84,25 @@ impl Profile {
 }
 
 /// Reads all `[profile.NAME]` tables.
-pub(super) fn read_all(table: &Cursor<'_>, context: &Context<'_>) -> Vec<Profile> {
-    table.nodes().filter_map(|node| read(&node, context)).collect()
+pub(super) fn read_all(
+    table: &Cursor<'_>,
+    devices: &Devices,
+    context: &Context<'_>,
+) -> Vec<Profile> {
+    table.nodes().filter_map(|node| read(&node, devices, context)).collect()
 }
 
-fn read(node: &Node<'_>, context: &Context<'_>) -> Option<Profile> {
+fn read(node: &Node<'_>, devices: &Devices, context: &Context<'_>) -> Option<Profile> {
     let name =
         context.findings.check(ProfileName::parse(node.key), &node.key_span, "choose another name");
     let mut table = node.table()?;
     let origin = origin::read(&mut table, context);
     let sts = Settings::read(&mut table, context);
+    let mfa = table.string("mfa").and_then(|name| devices.named(&name, context));
     let eager = table.boolean("eager");
+    let session_token = table.take("session_token");
     let role = read_role(&mut table, &node.key_span, matches!(origin, Origin::None), context);
+    let session_token = session_token.is_some_and(|node| lends_sessions(&node, &origin, &role));
     table.finish(special);
     Some(Profile {
         name: name?,
@@ -101,8 +110,8 @@ fn read(node: &Node<'_>, context: &Context<'_>) -> Option<Profile> {
         origin,
         role,
         sts,
-        mfa: None,
-        session_token: false,
+        mfa,
+        session_token,
         eager,
     })
 }
@@ -237,11 +246,31 @@ fn special(node: &Node<'_>) -> Option<Fault> {
         return Some(origin::plain_text_secret(node));
     }
     if node.key == "mfa_serial" {
-        let title =
-            "`mfa_serial` is not a key of this file, and MFA is not supported by this version";
-        return Some(Fault::error(node.key_span.clone(), title).help("take it out"));
+        let fault = Fault::error(node.key_span.clone(), "`mfa_serial` is not a key of this file");
+        let help = "write [mfa.NAME] with serial = \"...\", and mfa = \"NAME\" in the profile with the key";
+        return Some(fault.help(help));
     }
     later::key(node, later::PROFILE)
+}
+
+/// Whether `session_token = true` has a key lent as a session of its user; a text there is a secret.
+fn lends_sessions(node: &Node<'_>, origin: &Origin, role: &Role) -> bool {
+    if matches!(node.raw(), DeValue::String(_)) {
+        node.findings.add(origin::plain_text_secret(node));
+        return false;
+    }
+    let wanted = node.boolean().is_some_and(|wanted| wanted.value);
+    match (origin, role) {
+        (Origin::Key(_) | Origin::Bad, Role::None) | (Origin::None, _) | (_, Role::Bad) => wanted,
+        _ if !wanted => false,
+        _ => {
+            let title = "`session_token` is for a profile with a key and no role";
+            let fault = Fault::error(node.key_span.clone(), title);
+            node.findings
+                .add(fault.help("take it out: the sessions of a role are lent as they are"));
+            false
+        }
+    }
 }
 
 /// The token file of a web identity, where it is there already: whoever writes it may start after us.

@@ -1,11 +1,12 @@
 //! From a chain to the hops of its plan: what comes before the first role, and in which way each role is assumed.
 
 use crate::config::context::Context;
+use crate::config::fault::Fault;
 use crate::config::mfa::Mfa;
 use crate::config::profile::Parameters;
 use crate::config::role::{self, Way};
 use crate::config::sts::Settings;
-use crate::model::{Base, Call, Hop, KeySource, Plan, ProfileName, Provider, TokenSource};
+use crate::model::{Base, Call, Dialect, Hop, KeySource, Plan, ProfileName, Provider, TokenSource};
 
 /// What the first hop is signed with, and the roles that are assumed from there, in order.
 pub(super) struct Chain<'a> {
@@ -29,7 +30,7 @@ pub(super) enum Start {
 impl Chain<'_> {
     /// The hops on the way to a profile with the settings of `leaf`; `None` in the place of one that is no good.
     pub(super) fn hops(&self, leaf: &Settings, context: &Context<'_>) -> Vec<Option<Hop>> {
-        let (mut hops, mut way) = self.opening(leaf);
+        let (mut hops, mut way) = self.opening(leaf, self.checked_device(leaf, context));
         for (settings, parameters) in &self.roles {
             let sts = settings.endpoint(leaf, &parameters.arn, context);
             let way = std::mem::replace(&mut way, Way::Session);
@@ -40,6 +41,32 @@ impl Chain<'_> {
             hops.push(hop);
         }
         hops
+    }
+
+    /// The device whose codes count: a second factor that nobody checks is worse than none.
+    fn checked_device(&self, leaf: &Settings, context: &Context<'_>) -> Option<&Mfa> {
+        let mfa = self.mfa?;
+        let of_user = self.settings.user_endpoint(leaf, self.partition());
+        let of_role = self
+            .roles
+            .first()
+            .and_then(|(settings, role)| settings.endpoint(leaf, &role.arn, context));
+        let mut dialects = [of_user, of_role].into_iter().flatten().map(|sts| sts.dialect);
+        let (title, help) = match dialects.find(|it| matches!(it, Dialect::Ceph | Dialect::Minio)) {
+            // Seen with radosgw 16.2: a session comes with any code, and a role is refused with six digits.
+            Some(Dialect::Ceph) => (
+                "Ceph's STS does not check MFA codes",
+                "take `mfa` out; what a role may be taken with, its trust policy says",
+            ),
+            // Its sts-handlers.go reads neither serial nor code.
+            Some(Dialect::Minio) => (
+                "MinIO's STS does not check MFA codes",
+                "take `mfa` out, and let people come with a web identity: the provider asks them",
+            ),
+            Some(Dialect::Aws | Dialect::Generic) | None => return Some(mfa),
+        };
+        context.findings.add(Fault::error(mfa.span.clone(), title).help(help));
+        None
     }
 
     /// The plan of the profile `name` with these `hops`.
@@ -77,12 +104,12 @@ impl Chain<'_> {
     ///
     /// One session of the user serves every role behind a device, except a role that is to live longer than AWS lets
     /// a session assume it: that gets the code itself.
-    fn opening(&self, leaf: &Settings) -> (Vec<Option<Hop>>, Way) {
+    fn opening(&self, leaf: &Settings, mfa: Option<&Mfa>) -> (Vec<Option<Hop>>, Way) {
         let of_user = |call| {
             let sts = self.settings.user_endpoint(leaf, self.partition());
             vec![sts.map(|sts| Hop { sts, call })]
         };
-        let device = self.mfa.map(|mfa| mfa.device.clone());
+        let device = mfa.map(|mfa| mfa.device.clone());
         match &self.start {
             Some(Start::Token(token)) => (Vec::new(), Way::Token(token.clone())),
             Some(Start::Provider(provider)) if self.is_provided(provider) => {
@@ -90,7 +117,7 @@ impl Chain<'_> {
             }
             Some(Start::Key(_)) => {
                 let role = self.roles.first();
-                let shared = self.mfa.and_then(|mfa| mfa.session);
+                let shared = mfa.and_then(|mfa| mfa.session);
                 let is_long = role.is_some_and(|(_, role)| role.outlives_chaining());
                 if role.is_none() || (shared.is_some() && !is_long) {
                     let call = Call::GetSessionToken { device, duration: shared };

@@ -1,5 +1,7 @@
 //! What plans come out, and that nothing goes wrong with what comes in.
 
+mod devices;
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;

@@ -30,6 +30,23 @@ impl SessionDuration {
             .ok_or(DurationFault { min, max })
     }
 
+    /// Takes `seconds` as the length of a user's own session: 900 to 129,600 on AWS (`DurationSeconds` of
+    /// `GetSessionToken` in the STS service model).
+    ///
+    /// # Errors
+    /// [`DurationFault`] with that range.
+    pub fn of_user(seconds: u64) -> Result<Self, DurationFault> {
+        let (min, max) = (900, 129_600);
+        u32::try_from(seconds)
+            .ok()
+            .filter(|seconds| (min..=max).contains(seconds))
+            .map(Self)
+            .ok_or(DurationFault { min, max })
+    }
+
+    /// 12 hours: what `GetSessionToken` gives where nobody asks for more or less.
+    pub const USUAL_OF_USER: Self = Self(43_200);
+
     /// The length in seconds.
     #[must_use]
     pub fn as_secs(self) -> u32 {

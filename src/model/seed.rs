@@ -98,14 +98,14 @@ impl fmt::Debug for Seed {
 impl fmt::Display for SeedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Algorithm => "an algorithm that no device has: write SHA1, SHA256 or SHA512",
-            Self::Counter => "a device that counts (hotp): STS takes codes that go by the time",
-            Self::Digits => "codes that do not have six digits: STS takes no others",
+            Self::Algorithm => "a seed for an algorithm that no device has: write SHA1, SHA256 or SHA512",
+            Self::Counter => "a seed for a device that counts (hotp): STS takes codes that go by the time",
+            Self::Digits => "a seed for codes that do not have six digits: STS takes no others",
             Self::Form => {
                 "no seed: write the secret key that was shown with the QR code (base32: letters and 2 to 7), \
                  or its otpauth://totp/ URI"
             }
-            Self::Period => "codes that do not live 10 to 300 seconds: is the period in seconds?",
+            Self::Period => "a seed for codes that do not live 10 to 300 seconds: is the period in seconds?",
             Self::Short => "a seed of less than 16 letters and digits: is the end of it missing?",
         })
     }

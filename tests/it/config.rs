@@ -21,6 +21,9 @@ fn workshop() -> tempfile::TempDir {
     write("base.json", key, 0o600);
     write("open.json", key, 0o644);
     write("token", "eyJ", 0o644);
+    write("me.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o600);
+    write("open.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o644);
+    write("eight.seed", "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&digits=8", 0o600);
     write("rgw-ca.pem", include_str!("config/ca.pem"), 0o644);
     write("not.pem", "hello", 0o644);
     write("read-only.json", r#"{"Version":"2012-10-17","Statement":[]}"#, 0o644);
@@ -159,12 +162,37 @@ fn uncommented(lines: &[&str], wanted: usize) -> String {
     text
 }
 
+/// The settings of `table` in the shipped file, uncommented: what another setting may name.
+fn table(lines: &[&str], table: &str) -> String {
+    let settings = lines.iter().filter_map(|line| Setting::of(line));
+    let from = settings.skip_while(|setting| setting.text != table);
+    let mut taken = Vec::new();
+    let mut text = String::new();
+    for (number, setting) in from.enumerate() {
+        if number > 0 && setting.is_header() {
+            break;
+        }
+        let key = key_of(setting.text);
+        if !taken.contains(&key) {
+            taken.push(key);
+            text.push_str(setting.text);
+            text.push('\n');
+        }
+    }
+    assert!(!text.is_empty(), "{table}");
+    text
+}
+
 /// What the shipped files name, beside what the cases do.
 fn shipped_world(directory: &Path) -> Surroundings {
     for tool in ["vault-key", "ci-token", "notify-send"] {
         fs::copy(directory.join("bin/key-tool"), directory.join("bin").join(tool)).unwrap();
     }
-    for (from, to) in [("base.json", "ceph-user.json"), ("base.json", "credentials/base")] {
+    for (from, to) in [
+        ("base.json", "ceph-user.json"),
+        ("base.json", "credentials/base"),
+        ("me.seed", "credentials/me-seed"),
+    ] {
         fs::copy(directory.join(from), directory.join(to)).unwrap();
     }
     Surroundings { env_has_keys: true, ..surroundings(directory) }
@@ -195,7 +223,11 @@ fn every_setting_of_the_shipped_configuration_works_or_is_said_to_come_later() {
     let mut tried = 0;
     for (number, line) in lines.iter().enumerate() {
         let Some(setting) = Setting::of(line) else { continue };
-        let outcome = load_text(directory.path(), &uncommented(&lines, number), &world);
+        let mut text = uncommented(&lines, number);
+        if key_of(setting.text) == Some("mfa") {
+            text.push_str(&table(&lines, "[mfa.me]"));
+        }
+        let outcome = load_text(directory.path(), &text, &world);
         let whole = lines[..=number].iter().rev().find_map(|line| {
             if line.starts_with('[') {
                 Some(false)
@@ -240,6 +272,7 @@ fn the_shipped_configuration_documents_every_key() {
         "session",
         "access_key",
         "mfa",
+        "session_token",
         "source_profile",
         "credential_source",
         "credential_process",

@@ -45,7 +45,7 @@ impl Masked {
                 text.find(char::is_whitespace).unwrap_or(text.len())
             }
             Rule::Url if !text.contains(['@', '?']) => text.len(),
-            Rule::All | Rule::FirstOfList | Rule::None | Rule::Url => 0,
+            Rule::All | Rule::FirstOfList | Rule::None | Rule::Prompt | Rule::Url => 0,
         };
         let (clear, rest) = text.split_at(shown);
         if looks_secret(clear) {

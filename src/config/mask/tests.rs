@@ -64,12 +64,19 @@ fn broken_lines_show_no_more_than_sound_ones() {
 
 #[test]
 fn what_looks_like_a_secret_is_masked_wherever_it_stands() {
-    for word in [KEY, "ghp_0123456789abcdefghijABCDEFGHIJ012345", "eyJhbGciOiJSUzI1NiJ9"] {
+    for word in [
+        KEY,
+        "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "eyJhbGciOiJSUzI1NiJ9",
+        "JBSWY3DPEHPK3PXP",
+        "otpauth://totp/me?secret=abc",
+    ] {
         for source in [format!("region = \"{word}\""), format!("[{word}]"), format!("{word} = 1")] {
             assert!(!masked(&source).contains(word), "{source}");
         }
     }
     assert!(!looks_secret("arn:aws:iam::123456789012:role/S3Access"));
+    assert!(!looks_secret("arn:aws:iam::123456789012:mfa/GAHT12345678"));
     assert!(!looks_secret("/etc/credbroker/keys/production.json"));
 }
 
