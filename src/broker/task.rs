@@ -237,7 +237,7 @@ impl LeaseTask {
         let known =
             self.view.trouble.as_ref().is_some_and(|it| said(&it.failure) == said(&failure));
         if !known {
-            let (attempt, held) = (self.failed.len(), self.view.held.is_some());
+            let (attempt, held) = (self.failed.failures(), self.view.held.is_some());
             if kind == FailureKind::Unsettled {
                 info!(code = failure.code, attempt, held, "{failure}");
             } else {

@@ -40,7 +40,7 @@ impl Streak {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> u32 {
+    pub fn failures(&self) -> u32 {
         self.unsettled.saturating_add(self.others)
     }
 }

@@ -32,7 +32,7 @@ use crate::wire::{Client, anybody, name};
 
 /// A connector whose every connection ends in the sandbox.
 #[derive(Clone, Debug)]
-struct InMemory(Sandbox);
+pub(crate) struct InMemory(pub(crate) Sandbox);
 
 impl HttpConnector for InMemory {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {

@@ -19,6 +19,7 @@ mod fake_daemon;
 mod layers;
 mod leaks;
 mod papers;
+mod reactions;
 mod sandbox;
 mod sts_calls;
 mod wire;

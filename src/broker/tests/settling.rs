@@ -52,7 +52,7 @@ async fn a_key_that_is_never_known_is_refused_after_half_a_minute_and_makes_no_h
     while refused_after.is_none() {
         match kind(a.credentials(Duration::from_secs(20)).await) {
             Some(FailureKind::Refused) => {
-                refused_after = script.clock.now().duration_since(start).ok()
+                refused_after = script.clock.now().duration_since(start).ok();
             }
             other => assert_eq!(other, Some(FailureKind::Unsettled)),
         }
