@@ -1,7 +1,8 @@
-//! The way to an STS: the SDK's HTTP client, with a cap on what comes back.
+//! The way to an STS or an OpenID provider: the SDK's HTTP client, with a cap on what comes back.
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -14,30 +15,34 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::{Failure, FailureKind, StsEndpoint};
+use crate::model::{Failure, FailureKind};
 use crate::{authorities, files};
 
-/// A connector for `endpoint` with its certificate authorities.
+/// A connector to `url`, or to AWS where there is none, that trusts the authorities of `ca_bundle`, or the system's.
 ///
 /// A proxy of the environment (`HTTPS_PROXY`, `NO_PROXY`) is used for https alone, and never for this machine:
 /// what goes there in clear text is nobody else's to read.
 ///
 /// # Errors
 /// `Misconfigured` where the CA bundle cannot be used.
-pub(super) fn connect(endpoint: &StsEndpoint) -> Result<SharedHttpConnector, Failure> {
+pub(super) fn connect(
+    url: Option<&str>,
+    ca_bundle: Option<&Path>,
+) -> Result<SharedHttpConnector, Failure> {
     let settings = HttpConnectorSettings::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .read_timeout(READ_DEADLINE)
         .build();
     let proxy =
-        if is_remote_https(endpoint) { ProxyConfig::from_env() } else { ProxyConfig::disabled() };
+        if is_remote_https(url) { ProxyConfig::from_env() } else { ProxyConfig::disabled() };
     let connector = Connector::builder()
         .connector_settings(settings)
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
         .proxy_config(proxy)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(tls(endpoint)?)
+        .tls_context(tls(ca_bundle)?)
         .build();
     Ok(SharedHttpConnector::new(connector))
 }
@@ -63,8 +68,8 @@ impl HttpConnector for Capped {
     }
 }
 
-fn tls(endpoint: &StsEndpoint) -> Result<TlsContext, Failure> {
-    let store = match &endpoint.ca_bundle {
+fn tls(ca_bundle: Option<&Path>) -> Result<TlsContext, Failure> {
+    let store = match ca_bundle {
         None => TrustStore::default(),
         Some(path) => {
             let text = files::read_text(path, CA_BUNDLE_CAP)
@@ -85,8 +90,8 @@ fn misconfigured(message: &str) -> Failure {
 }
 
 /// Whether requests leave this machine, encrypted.
-fn is_remote_https(endpoint: &StsEndpoint) -> bool {
-    let Some(url) = &endpoint.url else { return true };
+fn is_remote_https(url: Option<&str>) -> bool {
+    let Some(url) = url else { return true };
     let Ok(uri) = url.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let is_local = host == "localhost"
@@ -95,6 +100,23 @@ fn is_remote_https(endpoint: &StsEndpoint) -> bool {
             std::net::IpAddr::V6(v6) => v6.is_loopback(),
         });
     uri.scheme_str() == Some("https") && !is_local
+}
+
+/// One line of what somebody else wrote: without `secrets`, without control characters, of bearable length.
+///
+/// AWS explains a wrong signature with the whole canonical request, session token included; its first line says all.
+pub(super) fn one_line<'s>(
+    text: &str,
+    secrets: impl IntoIterator<Item = &'s SecretString>,
+) -> String {
+    let mut line = text.trim().lines().next().unwrap_or_default().trim().to_owned();
+    for secret in secrets {
+        if !secret.expose_secret().is_empty() {
+            line = line.replace(secret.expose_secret(), "***");
+        }
+    }
+    let line: String = line.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
+    line.trim_end_matches(['.', ' ']).to_owned()
 }
 
 /// Why a call got no answer, for a person: what an error's chain says, without the layers of libraries on the way
@@ -134,7 +156,10 @@ pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 /// How long the other side may stay silent.
 const READ_DEADLINE: Duration = Duration::from_secs(12);
 
-/// Largest answer of an STS in bytes; real ones have 1 to 8 KiB.
+/// Longest message that is passed on, in characters.
+const MAX_LINE: usize = 400;
+
+/// Largest answer in bytes; real ones have 1 to 8 KiB.
 const BODY_CAP: usize = 256 << 10;
 
 /// Largest CA bundle in bytes; the system's has a fifth of it.
@@ -143,18 +168,6 @@ const CA_BUNDLE_CAP: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dialect, Region};
-
-    fn endpoint(url: Option<&str>) -> StsEndpoint {
-        StsEndpoint {
-            dialect: Dialect::Generic,
-            url: url.map(Into::into),
-            region: Region::fallback(),
-            fips: false,
-            dual_stack: false,
-            ca_bundle: None,
-        }
-    }
 
     #[test]
     fn a_proxy_is_for_remote_https_alone() {
@@ -167,7 +180,7 @@ mod tests {
             (Some("https://localhost"), false),
             (Some("https://169.254.1.1"), false),
         ] {
-            assert_eq!(is_remote_https(&endpoint(url)), remote, "{url:?}");
+            assert_eq!(is_remote_https(url), remote, "{url:?}");
         }
     }
 
@@ -216,7 +229,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
         std::fs::write(&path, "nothing").unwrap();
-        let failure = tls(&StsEndpoint { ca_bundle: Some(path), ..endpoint(None) }).unwrap_err();
+        let failure = tls(Some(&path)).unwrap_err();
         assert!(failure.message.contains("holds no PEM certificate"), "{failure}");
     }
 
@@ -227,10 +240,7 @@ mod tests {
         for body in ["", "AA==\n", "AA==", "?\n"] {
             let pem = format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n");
             std::fs::write(&path, pem).unwrap();
-            let failure = connect(&StsEndpoint {
-                ca_bundle: Some(path.clone()),
-                ..endpoint(Some("https://rgw.example"))
-            });
+            let failure = connect(Some("https://rgw.example"), Some(&path));
             let failure = failure.unwrap_err();
             assert_eq!(failure.kind, FailureKind::Misconfigured, "{body:?}");
             assert!(failure.message.contains("holds "), "{failure}");

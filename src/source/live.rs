@@ -60,9 +60,13 @@ impl Source for Live {
                 Call::AssumeRole { request, .. } => {
                     self.sts.assume_role(from, &hop.sts, request, code).await
                 }
-                Call::AssumeRoleWithWebIdentity { token, request } => {
-                    let token = token::read(token, &self.people.oidc).await?;
-                    self.sts.assume_role_with_web_identity(&token, &hop.sts, request).await
+                Call::AssumeRoleWithWebIdentity { token: source, request } => {
+                    let oidc = &self.people.oidc;
+                    let token = token::read(source, oidc).await?;
+                    match self.sts.assume_role_with_web_identity(&token, &hop.sts, request).await {
+                        Ok(session) => Ok(session),
+                        Err(failure) => Err(token::failed(source, oidc, &token, failure).await),
+                    }
                 }
                 Call::GetSessionToken { duration, .. } => {
                     self.sts.get_session_token(from, &hop.sts, *duration, code).await

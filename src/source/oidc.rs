@@ -1,15 +1,43 @@
-//! Tokens straight from an OpenID provider.
+//! Tokens straight from an OpenID provider, kept until shortly before they expire.
+//!
+//! Each client has a place of its own, and in it one exchange at a time: whoever waits for one shares its outcome, so
+//! that a hundred roles cost one token. Nothing is written down: a refresh token that the provider replaces lives as
+//! long as the process.
 
+mod grant;
+mod life;
+mod provider;
+mod state;
+mod trouble;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use secrecy::SecretString;
 
 use crate::model::{Clock, Failure, FailureKind, OidcClient};
+use crate::source::oidc::state::State;
 
 /// The tokens of OpenID providers; cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Oidc {
+pub struct Oidc(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     clock: Clock,
+    through: Option<SharedHttpConnector>,
+    places: Mutex<HashMap<OidcClient, Arc<Place>>>,
+}
+
+/// Where one client's tokens are.
+#[derive(Debug)]
+struct Place {
+    state: Arc<tokio::sync::Mutex<State>>,
+    /// How many exchanges have ended.
+    ended: Arc<AtomicU64>,
 }
 
 /// What a person does in a browser so that a client gets a token (RFC 8628, section 3.2).
@@ -26,34 +54,91 @@ pub struct Authorization {
 }
 
 impl Oidc {
-    /// Nobody's tokens yet.
+    /// Nobody's tokens yet; they are had over the network.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock }
+        Self(Arc::new(Inner { clock, through: None, places: Mutex::default() }))
     }
 
-    /// A token of `client` that has not expired.
+    /// Nobody's tokens yet; all requests go through `connector` in place of the network.
+    #[must_use]
+    pub fn through(clock: Clock, connector: SharedHttpConnector) -> Self {
+        Self(Arc::new(Inner { clock, through: Some(connector), places: Mutex::default() }))
+    }
+
+    /// A token of `client` that lives long enough to be shown to an STS.
     ///
     /// # Errors
-    /// `PersonNeeded` where a person must consent first.
+    /// `PersonNeeded` where a person must consent first; `Misconfigured` where the provider does not take the client
+    /// as it is; `Unreachable` or `Throttled` where it does not answer, or not now.
     pub async fn token(&self, client: &OidcClient) -> Result<SecretString, Failure> {
-        let _ = self.clock;
-        std::future::ready(Err(unsupported(client))).await
+        let place = self.place(client);
+        let seen = place.ended.load(Ordering::Acquire);
+        let mut state = Arc::clone(&place.state).lock_owned().await;
+        let shared = place.ended.load(Ordering::Acquire) > seen;
+        if let Some(answer) = state.known(shared) {
+            return answer;
+        }
+        whole(async move {
+            let outcome = state.renew().await;
+            place.ended.fetch_add(1, Ordering::Release);
+            outcome
+        })
+        .await
     }
 
-    /// Asks the provider what a person must do, or says what is still to be done; `None` once it is done.
+    /// Asks the provider what a person must do, or says what is still to be done; `None` once there is a token.
+    ///
+    /// The provider is asked in the background whether it has been done, as often as it likes.
     ///
     /// # Errors
-    /// [`Failure`] of the provider's.
+    /// [`Failure`] of the provider's; the next call begins anew.
     pub async fn authorize(&self, client: &OidcClient) -> Result<Option<Authorization>, Failure> {
-        std::future::ready(Err(unsupported(client))).await
+        let place = self.place(client);
+        let mut state = Arc::clone(&place.state).lock_owned().await;
+        whole(async move {
+            let outcome = state.authorize().await;
+            place.ended.fetch_add(1, Ordering::Release);
+            outcome
+        })
+        .await
     }
 
-    /// Forgets every token of `client`.
-    pub fn forget(&self, _client: &OidcClient) {}
+    /// Does not give `token` out again: an STS found it expired.
+    pub async fn reject(&self, client: &OidcClient, token: &SecretString) {
+        let place = self.place(client);
+        place.state.lock().await.reject(token);
+    }
+
+    /// Forgets every token of `client`, and breaks off the wait for a person.
+    pub fn forget(&self, client: &OidcClient) {
+        self.places().remove(client);
+    }
+
+    fn place(&self, client: &OidcClient) -> Arc<Place> {
+        let mut places = self.places();
+        if let Some(place) = places.get(client) {
+            return Arc::clone(place);
+        }
+        let state = State::new(client.clone(), self.0.clock, self.0.through.clone());
+        let state = Arc::new(tokio::sync::Mutex::new(state));
+        let place = Arc::new(Place { state, ended: Arc::default() });
+        places.insert(client.clone(), Arc::clone(&place));
+        place
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<OidcClient, Arc<Place>>> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn unsupported(client: &OidcClient) -> Failure {
-    let message = format!("OpenID providers ({}) are not supported by this version", client.issuer);
-    Failure::new(FailureKind::Misconfigured, "Oidc", message)
+/// Carries an exchange to its end, which is not far, though whoever wanted it goes away: a refresh token is good for
+/// one use, and the answer holds its successor.
+async fn whole<T: Send + 'static>(
+    exchange: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(exchange).await.unwrap_or_else(|_| {
+        let message = "the request for a token was broken off; try again";
+        Err(Failure::new(FailureKind::Unreachable, "BrokenOff", message))
+    })
 }

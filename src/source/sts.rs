@@ -187,7 +187,8 @@ impl Sts {
             connector.clone()
         } else {
             let endpoint = endpoint.clone();
-            blocking(move || connect(&endpoint)).await?
+            blocking(move || connect(endpoint.url.as_deref(), endpoint.ca_bundle.as_deref()))
+                .await?
         };
         let client = client::client(endpoint, connector, self.clock);
         self.clients().insert(endpoint.clone(), client.clone());

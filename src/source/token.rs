@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::model::{Failure, FailureKind, TokenSource};
@@ -34,9 +34,48 @@ pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretStri
             .await?;
             (place, text)
         }
-        TokenSource::Oidc(client) => return oidc.token(client).await,
+        TokenSource::Oidc(client) => {
+            let place = format!("what {} gives {}", client.issuer, client.client_id);
+            return check(&place, oidc.token(client).await?.expose_secret());
+        }
     };
     check(&place, text.trim())
+}
+
+/// What `failure`, by which an STS answers `token` of `source`, asks for: `InputExpired` while the next reading may
+/// bring another token. One that a provider gave is not kept where the STS finds it expired, or no token of its issuer's.
+///
+/// A file is compared by its content: whoever writes it may leave its times alone, or set them without need. While it
+/// holds the same token it is no use to show that to the STS again.
+pub(super) async fn failed(
+    source: &TokenSource,
+    oidc: &Oidc,
+    token: &SecretString,
+    failure: Failure,
+) -> Failure {
+    let expired = failure.kind == FailureKind::InputExpired;
+    if !expired && failure.kind != FailureKind::Unsettled {
+        return failure;
+    }
+    match source {
+        TokenSource::File(path) if expired => match read(source, oidc).await {
+            Ok(now) if now.expose_secret() == token.expose_secret() => Failure {
+                kind: FailureKind::Unreachable,
+                message: format!(
+                    "{}; {} still holds that token: does whoever writes it renew it?",
+                    failure.message,
+                    path.display()
+                ),
+                ..failure
+            },
+            Ok(_) | Err(_) => failure,
+        },
+        TokenSource::Command(_) | TokenSource::File(_) => failure,
+        TokenSource::Oidc(client) => {
+            oidc.reject(client, token).await;
+            failure
+        }
+    }
 }
 
 /// 4 to 20,000 characters without a space in them (`webIdentityTokenType` in the STS service model).
@@ -65,8 +104,6 @@ const CAP: usize = 20_100;
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use secrecy::ExposeSecret;
 
     use super::*;
 

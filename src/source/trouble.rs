@@ -12,10 +12,10 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::model::{Failure, FailureKind, RoleArn, Signer, StsEndpoint, timestamp};
-use crate::source::connector::{cause, is_too_long};
+use crate::source::connector::{cause, is_too_long, one_line};
 use crate::source::trouble::meaning::{Meaning, meaning};
 
 /// What a failed call was about.
@@ -162,19 +162,8 @@ impl Trouble<'_> {
         Failure::new(kind, code, self.clean(message))
     }
 
-    /// One line of what somebody else wrote: without secrets, without control characters, of bearable length.
-    ///
-    /// AWS explains a wrong signature with the whole canonical request, session token included; its first line
-    /// says all.
     fn clean(&self, text: &str) -> String {
-        let mut line = text.trim().lines().next().unwrap_or_default().trim().to_owned();
-        for secret in self.secrets() {
-            if !secret.expose_secret().is_empty() {
-                line = line.replace(secret.expose_secret(), "***");
-            }
-        }
-        let line: String = line.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
-        line.trim_end_matches(['.', ' ']).to_owned()
+        one_line(text, self.secrets())
     }
 
     /// What must not be repeated.
@@ -225,9 +214,6 @@ fn code_and_message(mut error: ScopedDecoder<'_, '_>) -> Option<(String, String)
     }
     (!code.is_empty()).then_some((code, message))
 }
-
-/// Longest message that is passed on, in characters.
-const MAX_LINE: usize = 400;
 
 #[cfg(test)]
 mod tests;
