@@ -19,6 +19,7 @@ mod fault;
 mod later;
 mod mask;
 mod mfa;
+mod oidc;
 mod origin;
 mod policy;
 mod profile;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen};
 use crate::model::{
-    Base, Call, Caller, Channel, CodeSource, Hop, KeySource, MfaDevice, OidcToken, Plan,
+    Base, Call, Caller, Channel, CodeSource, Hop, KeySource, MfaDevice, OidcGrant, OidcToken, Plan,
     ProfileName, RoleRequest, SessionDuration, TokenSource, Validity,
 };
 use crate::policy::{self, Access, Action, Decision};
@@ -239,7 +239,20 @@ fn token_words(token: &TokenSource) -> String {
                 OidcToken::Access => "access",
                 OidcToken::Id => "id",
             };
-            format!("the {kind} token that {} gives {}", client.issuer, client.client_id)
+            let way = match &client.grant {
+                OidcGrant::ClientCredentials => "for its secret".to_owned(),
+                OidcGrant::DeviceCode => "once a person has signed in".to_owned(),
+                OidcGrant::RefreshToken(source) => format!("for the refresh token in {source}"),
+            };
+            let scope = client.scope.as_ref().map(|scope| format!(", scope {scope}"));
+            let audience = client.audience.as_ref().map(|it| format!(", audience {it}"));
+            format!(
+                "the {kind} token that {} gives {} {way}{}{}",
+                client.issuer,
+                client.client_id,
+                scope.unwrap_or_default(),
+                audience.unwrap_or_default()
+            )
         }
     }
 }

@@ -16,9 +16,6 @@ pub(super) const PROFILE: &[&str] =
 /// Ways to give an `access_key`.
 pub(super) const ACCESS_KEY: &[&str] = &["keyring"];
 
-/// Ways to give a `web_identity_token`.
-pub(super) const TOKEN: &[&str] = &["oidc"];
-
 /// The fault for `node` where it is one of `keys`.
 pub(super) fn key(node: &Node<'_>, keys: &[&str]) -> Option<Fault> {
     keys.contains(&node.key).then(|| {

@@ -4,6 +4,7 @@ use crate::config::context::{Context, one_of, secret_file};
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::later;
+use crate::config::oidc;
 use crate::config::profile::{Origin, token_file};
 use crate::config::secret;
 use crate::model::{KeySource, TokenSource};
@@ -116,9 +117,13 @@ fn token_source(node: &Node<'_>, context: &Context<'_>) -> Option<At<TokenSource
         return None;
     }
     let mut table = node.table()?;
-    let way = one_of(&mut table, "`web_identity_token`", &["file", "command"]);
-    table.finish(|inner| later::key(inner, later::TOKEN));
+    let way = one_of(&mut table, "`web_identity_token`", &["file", "command", "oidc"]);
+    table.finish(|_| None);
     let way = way?;
+    if way.key == "oidc" {
+        let client = oidc::read(&way, context)?;
+        return Some(At { value: TokenSource::Oidc(client), span: way.span });
+    }
     if way.key == "command" {
         let command = context.command(&way)?;
         return Some(At { value: TokenSource::Command(command.value), span: command.span });

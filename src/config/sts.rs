@@ -309,7 +309,7 @@ fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>>
     None
 }
 
-fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
+pub(super) fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
     let mut outcome = Ok(());
     let path = context.readable(path, |path: &Path| {
         outcome = authorities::check(files::read_text(path, MAX_CA_BYTES)?.as_bytes());

@@ -24,6 +24,7 @@ fn workshop() -> tempfile::TempDir {
     write("me.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o600);
     write("open.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o644);
     write("eight.seed", "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&digits=8", 0o600);
+    write("secret", "hush", 0o600);
     write("rgw-ca.pem", include_str!("config/ca.pem"), 0o644);
     write("not.pem", "hello", 0o644);
     write("read-only.json", r#"{"Version":"2012-10-17","Statement":[]}"#, 0o644);
@@ -192,6 +193,7 @@ fn shipped_world(directory: &Path) -> Surroundings {
         ("base.json", "ceph-user.json"),
         ("base.json", "credentials/base"),
         ("me.seed", "credentials/me-seed"),
+        ("secret", "oidc-secret"),
     ] {
         fs::copy(directory.join(from), directory.join(to)).unwrap();
     }
