@@ -1,4 +1,7 @@
-//! How long a token is used: by its own expiry, and never so long that it dies on the way to the STS.
+//! How long a token is used: for the first half of its life, by its own expiry.
+//!
+//! So it never dies on the way to the STS, and a session that may not outlive its token (`MinIO` sees to that) has half
+//! of the token's life at least. Sessions last long, and those that are taken together share a token all the same.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +35,7 @@ impl Held {
         let life = expires.duration_since(now).ok().filter(|life| !life.is_zero())?;
         Some(Self {
             token,
-            renew_at: expires - lead(life),
+            renew_at: expires - life / 2,
             last_use: expires - LAST_CALL.min(life / 2),
         })
     }
@@ -48,11 +51,6 @@ impl Held {
     }
 }
 
-/// How much life is left when another token is asked for: a minute, or a fifth of a long life; half of a short one.
-fn lead(life: Duration) -> Duration {
-    LEAST_LEAD.max(life / 5).min(life / 2)
-}
-
 /// When a JWT expires, by its own word: it is forwarded, so whether the word is true is for the STS to check.
 fn expiry(token: &SecretString) -> Option<SystemTime> {
     #[derive(Deserialize)]
@@ -64,9 +62,6 @@ fn expiry(token: &SecretString) -> Option<SystemTime> {
     let since = Duration::try_from_secs_f64(claims.exp?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
-
-/// A lease asks for a token once; the call that shows it takes a moment, and clocks differ a little.
-const LEAST_LEAD: Duration = Duration::from_mins(1);
 
 /// How long a call to an STS may take, and a little more.
 const LAST_CALL: Duration = Duration::from_secs(20);
@@ -96,12 +91,12 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_before_it_could_die_on_the_way() {
-        for (life, left) in [(3600, 720), (300, 60), (120, 60), (60, 30), (10, 5)] {
+        for life in [3600, 300, 60, 10] {
             let held = of_life(life);
-            let at = now() + Duration::from_secs(life - left);
-            assert!(!held.is_fresh(at), "{life}");
-            assert!(held.is_fresh(at - Duration::from_secs(1)), "{life}");
-            assert!(held.is_alive(at - Duration::from_millis(1)), "{life}");
+            let half = now() + Duration::from_secs(life / 2);
+            assert!(!held.is_fresh(half), "{life}");
+            assert!(held.is_fresh(half - Duration::from_secs(1)), "{life}");
+            assert!(held.is_alive(half - Duration::from_millis(1)), "{life}");
         }
         let held = of_life(300);
         assert!(held.is_alive(now() + Duration::from_secs(279)));
@@ -115,8 +110,8 @@ mod tests {
         let held = Held::new(jwt(&format!("{}.5", soon.as_secs())), hour, now()).unwrap();
         assert!(!held.is_fresh(now() + Duration::from_mins(5)));
         let opaque = Held::new("opaque".into(), hour, now()).unwrap();
-        assert!(opaque.is_fresh(now() + Duration::from_mins(40)));
-        assert!(!opaque.is_fresh(now() + Duration::from_mins(49)));
+        assert!(opaque.is_fresh(now() + Duration::from_mins(29)));
+        assert!(!opaque.is_fresh(now() + Duration::from_mins(31)));
         assert!(!Held::new("opaque".into(), None, now()).unwrap().is_fresh(now()));
         assert!(Held::new(jwt("1"), hour, now()).is_none());
         for odd in ["-1", "1e300"] {
