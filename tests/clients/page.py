@@ -47,7 +47,7 @@ class Page:
 
     def script(self, heading, **more):
         """Runs the `sh` under the heading; the first command that fails ends it."""
-        done = self._bash(f"set -euo pipefail\n{self.block(heading, 'sh')}", more)
+        done = self.bash(f"set -euo pipefail\n{self.block(heading, 'sh')}", more)
         assert done.returncode == 0, f"{heading}: {done.stderr[-400:]}"
 
     def console(self, heading, **more):
@@ -58,11 +58,11 @@ class Page:
             if command.startswith("export "):
                 self.exports.append(command)
                 continue
-            done = self._bash("\n".join(["exec 2>&1", *self.exports, command]), more)
+            done = self.bash("\n".join(["exec 2>&1", *self.exports, command]), more)
             expected = re.escape(TIME.sub("TIME", shown)).replace(re.escape("..."), ".*")
             said = TIME.sub("TIME", done.stdout)
             assert re.fullmatch(expected, said), f"{command}: prints {said!r}, on the page {shown!r}"
 
-    def _bash(self, script, more):
+    def bash(self, script, more):
         env = self.stage.env(**{"PATH": f"{self.dir / 'bin'}:{PATH}", **more})
         return self.stage.run("bash", "-c", f"cd {shlex.quote(str(self.dir))}\n{script}", env=env, timeout=120)
