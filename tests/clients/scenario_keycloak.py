@@ -1,0 +1,124 @@
+"""A client of a real Keycloak has a role of a real Ceph gateway, as docs/scenarios/ceph-web-identity.md says.
+
+The realm, the provider, the role, the configuration and all commands are the page's own; the tokens live for less than
+a session, and both for so little that several follow one another while one looks.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from bad_input import refused
+from ceph import Ceph
+from keycloak import Keycloak
+from page import Page
+from stage import BIN, VENV, Stage, end
+
+NAME = "ceph-web-identity.md"
+WATCH = pathlib.Path(__file__).with_name("watch.py")
+# What a test needs and a page does not: places of its own, and sessions that end while one looks.
+DAEMON = """
+[daemon]
+state_dir = "state"
+control = "control.sock"
+"""
+LIFE, TOKEN_LIFE = 75, 15
+# A session of that length is taken every 20 to 23 s: with 11 fifteenths of its life left, or a little later.
+TURN = 20
+
+
+def main():
+    with Stage("scenario_keycloak") as stage:
+        keycloak = None
+        with stage.case("a gateway and Keycloak start"):
+            ceph = Ceph(stage, shortest=LIFE)
+            page, keycloak = both(stage, ceph)
+        if keycloak:
+            scenario(stage, page, keycloak)
+    stage.exit()
+
+
+def both(stage, ceph):
+    """The page, with the gateway and with a Keycloak whose realms are the page's and one with its keys swapped."""
+    page = Page(stage, NAME, [("https://rgw.example:8443", ceph.tls_url)])
+    page.program("radosgw-admin", *ceph.admin)
+    page.script("Keycloak")
+    secret = (page.dir / "portal-secret").read_text().strip()
+    stage.secret(secret)
+    realm = page.block("Keycloak", "json").replace('"accessTokenLifespan": 300', f'"accessTokenLifespan": {TOKEN_LIFE}')
+    swapped = realm.replace('"demo"', '"swapped"').replace('["100"]', '["300"]')
+    keycloak = Keycloak(stage, [realm, swapped], PORTAL_SECRET=secret)
+    print(f"Keycloak was up after {keycloak.seconds:.1f} s", flush=True)
+    page.swaps += [("https://sso.example", keycloak.url), ("sso.example", keycloak.url.removeprefix("https://")),
+                   ("/etc/credbroker", str(page.dir))]
+    shutil.copy(ceph.ca, page.dir / "rgw-ca.pem")
+    shutil.copy(keycloak.ca, page.dir / "sso-ca.pem")
+    return page, keycloak
+
+
+def scenario(stage, page, keycloak):
+    with stage.case("a provider and a role are made as the page says"):
+        page.script("Its keys")
+        page.script("The gateway")
+        stage.secret(json.loads((page.dir / "tester1.json").read_text())["SecretAccessKey"])
+    stage.write("page/token.sh", page.block("credbroker", "sh"))
+    plain = page.block("credbroker", "toml")
+    brief = plain.replace("[profile.portal]", f"[profile.brief]\nduration_seconds = {LIFE}")
+    tables = [DAEMON, plain, brief, page.block("Refusals", "toml"), foreign(stage, page, plain)]
+    daemon = stage.daemon("\n".join(tables), name="page")
+    there = {"CREDBROKER_CONTROL": daemon.control}
+    with stage.case("client credentials, a token, a role, a bucket"):
+        page.console("A bucket", **there)
+    watch = stage.spawn("watch", [BIN, "exec", "brief", "--", VENV / "python", WATCH, "orders", 2.8 * TURN],
+                        daemon.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with stage.case("refusals are as the page says"):
+        page.console("Refusals", **there)
+    with stage.case("a key that is not the first is refused, though all else is the same"):
+        first_key(page, daemon, there)
+    with stage.case("sessions are renewed without a gap, each with a token of its own"):
+        seen = json.loads(watch.communicate(timeout=4 * TURN)[0])
+        assert not seen["failures"], seen["failures"]
+        assert seen["calls"] > TURN and len(seen["keys"]) >= 3, seen
+    with stage.case("a client's secret that is no longer good is told, and its successor taken at once"):
+        new_secret(stage, page, keycloak, daemon)
+    with stage.case("while Keycloak is down, what is held is lent"):
+        end(keycloak.process)
+        page.console("Tokens and sessions", **there)
+    with stage.case("no token is in any log"):
+        logs = [path for path in stage.out.rglob("*.log") if b"eyJ" in path.read_bytes()]
+        assert not logs, logs
+
+
+def foreign(stage, page, plain):
+    """A profile of the realm whose key for encryption comes first."""
+    stage.write("page/swapped.sh", page.block("credbroker", "sh").replace("realms/demo", "realms/swapped"))
+    return (plain.replace("[profile.portal]", "[profile.swapped]").replace("role/Portal", "role/Swapped")
+            .replace("token.sh", "swapped.sh"))
+
+
+def first_key(page, daemon, there):
+    """The other realm is registered, and trusted by a role, as the first one is."""
+    script = page.block("The gateway", "sh")
+    script = re.sub(r"^.*user create.*$", "", script, flags=re.MULTILINE)
+    script = script.replace("realms/demo", "realms/swapped").replace("--role-name Portal", "--role-name Swapped")
+    done = page.bash(f"set -euo pipefail\n{script}", there)
+    assert done.returncode == 0, done.stderr[-400:]
+    done = page.bash("! " + page.block("Its keys", "sh").replace("realms/demo", "realms/swapped"), there)
+    assert done.returncode == 0, "the key that signs comes first"
+    refused(daemon.run("process", "swapped"), 81, "AccessDenied", "role/Swapped")
+
+
+def new_secret(stage, page, keycloak, daemon):
+    secret = keycloak.new_secret("demo", "customer-portal")
+    stage.secret(secret)
+    refused(daemon.run("refresh", "portal"), 78, "web_identity_token command")
+    stage.write("page/portal-secret", secret + "\n")
+    done = daemon.run("refresh", "portal")
+    assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())
