@@ -1,8 +1,8 @@
 //! Commands of the configuration, run on a short leash.
 //!
 //! A child gets a clean environment, no input, a deadline and a cap on its output; its whole process group is
-//! killed when it breaks one of them. Its arguments may hold secrets and its errors may quote them, so neither is
-//! kept.
+//! killed when it breaks one of them. Its arguments may hold secrets, so they are never shown; of what it says on
+//! stderr one line is kept, without anything that may be one.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -31,27 +31,56 @@ pub async fn output(
         .args(arguments)
         .env_clear()
         .envs(clean_environment())
+        .env(MARKER, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(ChildFault::Start)?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let guard = GroupGuard(group);
-    let outcome = timeout(deadline, read_to_end(&mut child, cap)).await;
-    let (output, status) = outcome.unwrap_or(Err(ChildFault::Late(deadline)))?;
+    let mut errors = Errors::of(child.stderr.take());
+    let outcome = timeout(deadline, async {
+        tokio::select! {
+            outcome = read_to_end(&mut child, cap) => outcome,
+            () = errors.drain() => Err(ChildFault::Late(deadline)),
+        }
+    });
+    let (output, status) = outcome.await.unwrap_or(Err(ChildFault::Late(deadline)))?;
+    if status.success() {
+        return Ok(output);
+    }
+    // What it said last may still be in the pipe; a child of its own may keep that open.
+    let _ = timeout(LAST_WORDS, errors.read_to_end()).await;
     // The child itself has ended; what it started may not have.
     drop(guard);
-    if status.success() { Ok(output) } else { Err(ChildFault::Failed(status)) }
+    Err(ChildFault::Failed(Failed { status, said: legible(&errors.said, arguments) }))
+}
+
+/// A command's end that is no success.
+#[derive(Debug)]
+pub struct Failed {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it said first on stderr, without anything that may be a secret.
+    pub said: Option<String>,
+}
+
+impl Failed {
+    /// Whether the shell or `env` says so because there is no such program, or none that can be run.
+    #[must_use]
+    pub fn is_missing_program(&self) -> bool {
+        matches!(self.status.code(), Some(126 | 127))
+    }
 }
 
 /// Why a command gave nothing.
 #[derive(Debug)]
 pub enum ChildFault {
-    /// It ended with this status.
-    Failed(ExitStatus),
+    /// It ended with anything but success.
+    Failed(Failed),
     /// It did not end within this time.
     Late(Duration),
     /// Its output could not be read.
@@ -65,7 +94,12 @@ pub enum ChildFault {
 impl fmt::Display for ChildFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(status) => write!(f, "ended with {status}; run it by hand to see why"),
+            Self::Failed(Failed { status, said: Some(said) }) => {
+                write!(f, "ended with {status} and said: {said}")
+            }
+            Self::Failed(Failed { status, said: None }) => {
+                write!(f, "ended with {status}; run it by hand to see why")
+            }
             Self::Late(deadline) => write!(f, "did not end within {} s", deadline.as_secs()),
             Self::Read(error) => write!(f, "cannot be read from: {error}"),
             Self::Start(error) => write!(f, "cannot be started: {error}"),
@@ -92,6 +126,65 @@ async fn read_to_end(
     Ok((output, status))
 }
 
+/// What a child writes to stderr: the beginning is kept, the rest read and thrown away, lest the child wait for a
+/// reader.
+struct Errors {
+    pipe: Option<ChildStderr>,
+    said: Zeroizing<Vec<u8>>,
+}
+
+impl Errors {
+    fn of(pipe: Option<ChildStderr>) -> Self {
+        Self { pipe, said: Zeroizing::new(Vec::with_capacity(SAID_CAP)) }
+    }
+
+    /// Reads until the task is dropped.
+    async fn drain(&mut self) {
+        self.read_to_end().await;
+        std::future::pending().await
+    }
+
+    /// Reads until nobody can write any more.
+    async fn read_to_end(&mut self) {
+        while let Some(pipe) = &mut self.pipe {
+            if !read_some(pipe, &mut self.said).await {
+                self.pipe = None;
+            }
+        }
+    }
+}
+
+/// Reads once and keeps what there is room for; false at the end.
+async fn read_some(pipe: &mut (impl AsyncRead + Unpin), said: &mut Vec<u8>) -> bool {
+    let mut chunk = Zeroizing::new([0; SAID_CAP]);
+    let Ok(count @ 1..) = pipe.read(chunk.as_mut_slice()).await else { return false };
+    let room = SAID_CAP.saturating_sub(said.len());
+    said.extend_from_slice(chunk.get(..count.min(room)).unwrap_or_default());
+    true
+}
+
+/// The first line of `said` that has words, for a person: without control characters, without the command's own
+/// arguments, and without words that look like keys or tokens.
+fn legible(said: &[u8], arguments: &[String]) -> Option<String> {
+    let text = Zeroizing::new(String::from_utf8_lossy(said).into_owned());
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let mut line = Zeroizing::new(line.replace(char::is_control, "\u{fffd}"));
+    for argument in arguments.iter().filter(|argument| argument.len() >= SHORTEST_SECRET) {
+        *line = line.replace(argument.as_str(), "****");
+    }
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-%".contains(c);
+    let mut shown = String::with_capacity(line.len());
+    for part in line.split_inclusive(|c| !is_of_word(c)) {
+        let word = part.trim_end_matches(|c| !is_of_word(c));
+        let looks_secret = word.len() >= SHORTEST_TOKEN
+            && word.contains(|c: char| c.is_ascii_digit())
+            && word.contains(|c: char| c.is_ascii_alphabetic());
+        shown.push_str(if looks_secret { "****" } else { word });
+        shown.push_str(part.get(word.len()..).unwrap_or_default());
+    }
+    Some(shown.chars().take(LONGEST_LINE).collect())
+}
+
 /// Kills a process group when dropped, however the wait for its leader ended.
 struct GroupGuard(Option<Pid>);
 
@@ -104,21 +197,51 @@ impl Drop for GroupGuard {
     }
 }
 
-/// What a child needs to find its programs, its user's files and its user's session; nothing else is passed on.
+/// What a child needs to find its programs, its user's files, its user's session, AWS's files and the way out;
+/// nothing else is passed on, and no variable that holds a key.
 fn clean_environment() -> impl Iterator<Item = (&'static str, OsString)> {
-    const KEPT: [&str; 9] = [
+    const KEPT: [&str; 19] = [
+        "AWS_CA_BUNDLE",
+        "AWS_CONFIG_FILE",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_SHARED_CREDENTIALS_FILE",
         "DBUS_SESSION_BUS_ADDRESS",
         "HOME",
+        "HTTPS_PROXY",
         "LANG",
         "LOGNAME",
+        "NO_PROXY",
         "PATH",
         "SSL_CERT_FILE",
         "TZ",
         "USER",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
         "XDG_RUNTIME_DIR",
     ];
     KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
+
+/// The variable by which a child, and every program that it runs, knows which process it works for: the id of that
+/// process. `credbroker process` asks no daemon that waits for it.
+pub const MARKER: &str = "CREDBROKER_PROCESS_OF";
+
+/// How much of stderr is kept, in bytes.
+const SAID_CAP: usize = 4096;
+
+/// How long to wait for a failed child's last words.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How much of a line is shown, in characters.
+const LONGEST_LINE: usize = 200;
+
+/// The shortest argument that may be a secret, in bytes; hiding shorter ones would hide every other letter.
+const SHORTEST_SECRET: usize = 4;
+
+/// The shortest word that may be a key or a token, in bytes: an access key id has 16 to 128 characters.
+const SHORTEST_TOKEN: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +274,48 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_told() {
         let failed = shell("echo half; exit 3", Duration::from_secs(20), 100).await;
-        assert!(matches!(failed, Err(ChildFault::Failed(status)) if status.code() == Some(3)));
+        assert!(matches!(&failed, Err(ChildFault::Failed(it)) if it.status.code() == Some(3)));
+        let said = failed.unwrap_err().to_string();
+        assert_eq!(said, "ended with exit status: 3; run it by hand to see why");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_in_the_childs_own_words() {
+        let script = "echo >&2; printf 'Vault is \\033[1msealed\\n' >&2; echo more >&2; exit 2";
+        let failed = shell(script, Duration::from_secs(20), 100).await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            "ended with exit status: 2 and said: Vault is \u{fffd}[1msealed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_errors_stops_nobody() {
+        let script = "head -c 1000000 /dev/zero | tr '\\0' 'x' >&2; printf fine";
+        assert_eq!(shell(script, Duration::from_secs(20), 100).await.unwrap(), "fine");
+        let failed = shell(&format!("{script}; exit 1"), Duration::from_secs(20), 100).await;
+        assert!(failed.unwrap_err().to_string().len() < 300);
+    }
+
+    #[tokio::test]
+    async fn a_child_knows_whom_it_works_for() {
+        let output = shell(&format!("echo ${MARKER}"), Duration::from_secs(20), 100).await;
+        assert_eq!(output.unwrap().trim(), std::process::id().to_string());
+    }
+
+    #[test]
+    fn a_failure_is_told_without_arguments_and_secrets() {
+        let shown = |said: &str| legible(said.as_bytes(), &["--pin".into(), "hunter2!".into()]);
+        for (said, expected) in [
+            ("no vault for hunter2!", "no vault for ****"),
+            ("key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY, sorry", "****, sorry"),
+            ("token 'eyJhbGciOiJIUzI1NiJ9.e30.x1' expired", "token '****.e30.x1' expired"),
+            ("connect to vault.example:8200: refused", "connect to vault.example:8200: refused"),
+        ] {
+            assert_eq!(shown(said).as_deref(), Some(expected));
+        }
+        assert_eq!(shown(" \n\t\n"), None);
+        assert_eq!(shown(&"word ".repeat(1000)).unwrap().chars().count(), LONGEST_LINE);
     }
 
     #[tokio::test]

@@ -51,13 +51,15 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A command that gave nothing: one that hangs may answer the next time, any other wants a person's hand.
+/// A command that gave nothing: one that hangs, or says itself that it failed, may answer the next time, as when the
+/// vault behind it is back; one that is not there, or writes without end, wants a person's hand.
 fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
     let kind = match fault {
-        ChildFault::Late(_) | ChildFault::Read(_) => FailureKind::Unreachable,
-        ChildFault::Failed(_) | ChildFault::Start(_) | ChildFault::TooMuch(_) => {
-            FailureKind::Misconfigured
+        ChildFault::Failed(failed) if failed.is_missing_program() => FailureKind::Misconfigured,
+        ChildFault::Failed(_) | ChildFault::Late(_) | ChildFault::Read(_) => {
+            FailureKind::Unreachable
         }
+        ChildFault::Start(_) | ChildFault::TooMuch(_) => FailureKind::Misconfigured,
     };
     Failure::new(kind, code, format!("{what} {fault}"))
 }

@@ -256,13 +256,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_command_that_hangs_is_asked_again_soon() {
-        let kind = async |words: [&str; 2]| {
-            let command = CommandLine::new(words.map(ToOwned::to_owned).to_vec()).unwrap();
+    async fn a_command_that_hangs_or_fails_is_asked_again_soon() {
+        let kind = async |words: &[&str]| {
+            let words = words.iter().map(ToString::to_string).collect();
+            let command = CommandLine::new(words).unwrap();
             read_key(&KeySource::Command(command)).await.unwrap_err().kind
         };
-        assert_eq!(kind(["sleep", "1000"]).await, FailureKind::Unreachable);
-        assert_eq!(kind(["no-such-program-here", ""]).await, FailureKind::Misconfigured);
+        for words in [&["sleep", "1000"][..], &["false"]] {
+            assert_eq!(kind(words).await, FailureKind::Unreachable, "{words:?}");
+        }
+        for words in [&["no-such-program-here"][..], &["env", "no-such-program-here"], &["true"]] {
+            assert_eq!(kind(words).await, FailureKind::Misconfigured, "{words:?}");
+        }
     }
 
     #[test]
