@@ -7,6 +7,7 @@ mod fault;
 mod signals;
 mod state;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +69,8 @@ impl Daemon {
         for endpoint in &config.endpoints {
             doors.push((endpoint, bind(endpoint, &state, sockets)?));
         }
+        let addresses: Vec<SocketAddr> = doors.iter().map(|(_, door)| door.address()).collect();
+        source.avoid(&addresses);
         // The broker's from now on: ten thousand of them need not be there twice.
         let plans = std::mem::take(&mut config.plans);
         let DaemonSettings { idle, mfa_warning, .. } = config.daemon;

@@ -37,7 +37,7 @@ pub use failure::{Failure, FailureKind};
 pub use name::{NameFault, ProfileName};
 pub use oidc::{OidcClient, OidcGrant, OidcToken};
 pub use plan::{Base, Call, ClientSettings, Hop, KeySource, LeaseKey, Plan, TokenSource};
-pub use provider::{LoginSession, Provider, SsoRole};
+pub use provider::{LoginSession, Provider, SsoRole, container_url, local_address, metadata_url};
 pub use request::{
     ExternalId, LimitFault, RoleRequest, SessionName, SessionPolicy, SessionTags, SourceIdentity,
 };

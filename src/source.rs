@@ -17,6 +17,7 @@ mod trouble;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use code::Codes;
 pub use live::Live;
 pub use oidc::{Authorization, Oidc};
 pub use people::People;
+pub use provider::{Providers, Variables};
 pub use sts::{CallerIdentity, MfaCode, Sts};
 
 /// A future that a [`Source`] returns.
@@ -49,6 +51,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     fn people(&self) -> Option<&People> {
         None
     }
+
+    /// Takes down where the daemon itself listens, so that it is never asked for what it is to lend.
+    fn avoid(&self, _addresses: &[SocketAddr]) {}
 }
 
 /// A command that gave nothing: one that hangs, or says itself that it failed, may answer the next time, as when the

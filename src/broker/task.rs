@@ -11,7 +11,7 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::broker::lease::{Command, Shared};
 use crate::broker::{Habits, Held, Lease, LeaseView, Trouble, Unavailable};
 use crate::model::{
-    Base, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, SessionCredentials, Signer,
+    Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, SessionCredentials, Signer,
     timestamp,
 };
 use crate::policy::{
@@ -232,7 +232,7 @@ impl LeaseTask {
         let now = self.clock.now();
         let (kind, wait) = self.failed.count(failure.kind, random());
         failure.kind = kind;
-        let until = wait.map(|wait| now + wait);
+        let until = wait.or_else(|| self.look_again()).map(|wait| now + wait);
         let said = |failure: &Failure| (failure.kind, failure.code.clone());
         let known =
             self.view.trouble.as_ref().is_some_and(|it| said(&it.failure) == said(&failure));
@@ -245,6 +245,11 @@ impl LeaseTask {
             }
         }
         self.view.trouble = Some(Trouble { failure, at: now, until });
+    }
+
+    /// How long to wait for a person who acts where nobody tells us, as with `aws sso login`.
+    fn look_again(&self) -> Option<Duration> {
+        matches!(self.hop.call, Call::Provided(_)).then_some(LOOK_AGAIN)
     }
 
     /// Makes the hop; once more, with a renewed signer or token, where what it was made with had expired.
@@ -319,6 +324,10 @@ const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
 
 /// How long a hop waits for the credentials that it is signed with.
 const PARENT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often is looked whether a person has signed in elsewhere, while somebody wants what comes of it: a small file is
+/// read.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Commands that may wait for a lease's task; whoever comes later waits for a place.
 const COMMANDS: usize = 8;

@@ -134,7 +134,7 @@ impl From<Unavailable> for Empty {
 /// What a person can do, where the failure itself does not say it.
 pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
     match failure.kind {
-        FailureKind::PersonNeeded if !failure.message.contains("credbroker login") => {
+        FailureKind::PersonNeeded if !failure.message.contains("run: ") => {
             format!("{}; run: credbroker login {profile}", failure.message)
         }
         FailureKind::PersonNeeded

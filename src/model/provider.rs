@@ -1,6 +1,7 @@
 //! Those who give credentials without an STS call of ours: other programs, metadata services, IAM Identity Center.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -74,6 +75,82 @@ impl fmt::Display for Provider {
             Self::Sso(role) => {
                 write!(f, "{} in {} at {}", role.role, role.account.as_str(), role.start_url)
             }
+        }
+    }
+}
+
+/// The base URL of the instance metadata service, as the environment whose variables `variable` tells names it
+/// (AWS SDKs and Tools Reference Guide, "IMDS credential provider"). A path in it is dropped, as Go and JavaScript do.
+#[must_use]
+pub fn metadata_url(variable: impl Fn(&str) -> Option<String>) -> String {
+    let six = |mode: String| mode.eq_ignore_ascii_case("IPv6");
+    match variable("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+        Some(url) => match url.split_once("://") {
+            Some((scheme, rest)) => {
+                format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
+            }
+            None => url,
+        },
+        None if variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(six) => {
+            "http://[fd00:ec2::254]".to_owned()
+        }
+        None => "http://169.254.169.254".to_owned(),
+    }
+}
+
+/// The URL of the container credentials endpoint, where the environment whose variables `variable` tells names one;
+/// the relative one wins (contract B.1).
+#[must_use]
+pub fn container_url(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+        Some(path) => Some(format!("http://169.254.170.2{path}")),
+        None => variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    }
+}
+
+/// The socket that `url` leads to, where its host is an address or `localhost`.
+#[must_use]
+pub fn local_address(url: &str) -> Option<SocketAddr> {
+    let uri: http::Uri = url.parse().ok()?;
+    let host = uri.host()?.trim_matches(['[', ']']);
+    let address = match host {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host => host.parse().ok()?,
+    };
+    let by_default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(by_default)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_where_the_environment_says() {
+        let set = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| value.to_owned())
+        };
+        assert_eq!(metadata_url(|_| None), "http://169.254.169.254");
+        let six = set("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
+        assert_eq!(metadata_url(six), "http://[fd00:ec2::254]");
+        let own = set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9912/");
+        assert_eq!(metadata_url(own), "http://127.0.0.1:9912");
+        assert_eq!(container_url(|_| None), None);
+        let relative = set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/id");
+        assert_eq!(container_url(relative).unwrap(), "http://169.254.170.2/v2/id");
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_name() {
+        for (url, address) in [
+            ("http://127.0.0.1:9911/v1", Some("127.0.0.1:9911")),
+            ("http://localhost:9911", Some("127.0.0.1:9911")),
+            ("http://169.254.169.254", Some("169.254.169.254:80")),
+            ("https://[::1]/x", Some("[::1]:443")),
+            ("http://broker.example", None),
+            ("", None),
+        ] {
+            assert_eq!(local_address(url), address.map(|it| it.parse().unwrap()), "{url}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The source that asks the real world.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,20 +10,29 @@ use crate::model::{
     Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, MfaDevice, SessionCredentials, Signer,
 };
 use crate::source::sts::MfaCode;
-use crate::source::{Asking, Codes, Oidc, People, Source, Sts, key, provider, token};
+use crate::source::{Asking, Codes, Oidc, People, Providers, Source, Sts, key, token};
 
 /// A [`Source`] of real keys, real tokens, real people and a real STS.
 #[derive(Debug)]
 pub struct Live {
     people: People,
+    providers: Providers,
     sts: Sts,
 }
 
 impl Live {
-    /// A source that asks by way of `sts`, with the codes of `codes` and the tokens of `oidc`.
+    /// A source that asks by way of `sts`, with the codes of `codes` and the tokens of `oidc`, and whomever this
+    /// process's environment names.
     #[must_use]
     pub fn new(sts: Sts, codes: Codes, oidc: Oidc) -> Arc<Self> {
-        Arc::new(Self { people: People { codes, oidc }, sts })
+        let providers = Providers::new(sts.clock());
+        Self::with(sts, codes, oidc, providers)
+    }
+
+    /// The same, which asks `providers` for what others give.
+    #[must_use]
+    pub fn with(sts: Sts, codes: Codes, oidc: Oidc, providers: Providers) -> Arc<Self> {
+        Arc::new(Self { people: People { codes, oidc }, providers, sts })
     }
 
     /// A source that asks over the network and keeps what it must in the state directory `state`.
@@ -45,7 +55,7 @@ impl Source for Live {
         Box::pin(async move {
             match base {
                 Base::Anonymous => Ok(Signer::Anonymous),
-                Base::Given(given) => provider::signer(given).await,
+                Base::Given(given) => self.providers.signer(given).await,
                 Base::Key(source) => key::read(source).await,
             }
         })
@@ -71,7 +81,7 @@ impl Source for Live {
                 Call::GetSessionToken { duration, .. } => {
                     self.sts.get_session_token(from, &hop.sts, *duration, code).await
                 }
-                Call::Provided(given) => provider::session(given).await,
+                Call::Provided(given) => self.providers.session(given).await,
             };
             outcome.map_err(|failure| of_device(failure, device))
         })
@@ -79,6 +89,10 @@ impl Source for Live {
 
     fn people(&self) -> Option<&People> {
         Some(&self.people)
+    }
+
+    fn avoid(&self, addresses: &[SocketAddr]) {
+        self.providers.avoid(addresses);
     }
 }
 

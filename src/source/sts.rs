@@ -25,6 +25,8 @@ use crate::source::connector::connect;
 use crate::source::sts::client::signed_with;
 use crate::source::trouble::Trouble;
 
+pub(super) use client::SdkTime;
+
 /// Callers of every STS that a plan names; a client is built when it is first needed.
 #[derive(Debug)]
 pub struct Sts {
@@ -64,6 +66,11 @@ impl Sts {
     #[must_use]
     pub fn through(clock: Clock, connector: SharedHttpConnector) -> Self {
         Self { clock, through: Some(connector), clients: Mutex::default() }
+    }
+
+    /// The clock of all calls.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// `AssumeRole`, signed with `from`.

@@ -54,7 +54,7 @@ pub(super) fn client(
 
 /// Our clock, as the SDK asks for it.
 #[derive(Debug)]
-struct SdkTime(Clock);
+pub(in crate::source) struct SdkTime(pub(in crate::source) Clock);
 
 impl TimeSource for SdkTime {
     fn now(&self) -> SystemTime {
