@@ -23,6 +23,7 @@ mod oidc;
 mod origin;
 mod policy;
 mod profile;
+mod provider;
 mod role;
 mod secret;
 mod steps;
@@ -159,6 +160,7 @@ fn read(mut root: Cursor<'_>, path: &Path, context: &Context<'_>) -> Option<Part
         .map(|raw| raw.resolve(|name| imds_profile(name, &names, context)))
         .collect();
     let plans = names.plans(&served_by_imds(&endpoints), context);
+    provider::check_own(&profiles, &endpoints, context);
     if plans.is_empty() && !context.findings.has_errors() {
         let title = if has_profiles { "no profile with a role" } else { "no profile" };
         let help =

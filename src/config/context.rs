@@ -56,11 +56,15 @@ impl Context<'_> {
 
     /// The command that `node` lists, whose program must be there.
     pub(super) fn command(&self, node: &Node<'_>) -> Option<At<CommandLine>> {
-        let words = node.strings()?;
+        self.command_of(node.strings()?)
+    }
+
+    /// The command that `words` are, whose program must be there.
+    pub(super) fn command_of(&self, words: At<Vec<At<String>>>) -> Option<At<CommandLine>> {
         let mut words_iter = words.value.iter();
         let Some(program) = words_iter.next().filter(|program| !program.value.is_empty()) else {
             let fault = Fault::error(words.span, "a command without a program");
-            self.findings.add(fault.help("write command = [\"PROGRAM\", \"ARGUMENT\", ...]"));
+            self.findings.add(fault.help("write a list: [\"PROGRAM\", \"ARGUMENT\", ...]"));
             return None;
         };
         let resolved = self.program(program)?;

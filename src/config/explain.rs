@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen};
 use crate::model::{
     Base, Call, Caller, Channel, CodeSource, Hop, KeySource, MfaDevice, OidcGrant, OidcToken, Plan,
-    ProfileName, RoleRequest, SessionDuration, TokenSource, Validity,
+    ProfileName, Provider, RoleRequest, SessionDuration, TokenSource, Validity,
 };
 use crate::policy::{self, Access, Action, Decision};
 
@@ -104,11 +104,17 @@ fn write_endpoint(text: &mut String, endpoint: &EndpointConfig) -> fmt::Result {
 fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
     match &plan.base {
         Base::Anonymous => {}
-        Base::Given(provider) => writeln!(text, "  starts with {provider}")?,
+        Base::Given(provider) => {
+            writeln!(text, "  starts with what {provider} gives")?;
+            write_runner(text, provider, config)?;
+        }
         Base::Key(source) => writeln!(text, "  starts with {}", key(source))?,
     }
     for hop in plan.hops() {
         write_hop(text, hop)?;
+        if let Call::Provided(provider) = &hop.call {
+            write_runner(text, provider, config)?;
+        }
     }
     let client = &plan.client;
     if let Some(region) = &client.region {
@@ -178,6 +184,16 @@ fn write_hop(text: &mut String, hop: &Hop) -> fmt::Result {
     };
     write_sts(text, hop)?;
     write_request(text, request)
+}
+
+/// Whose program, or whose sign-in, it is: a system's daemon is not the person who wrote the profile.
+fn write_runner(text: &mut String, provider: &Provider, config: &Config) -> fmt::Result {
+    match provider {
+        Provider::Ecs | Provider::Environment | Provider::Imds => Ok(()),
+        Provider::Login(session) => writeln!(text, "    kept in {}", session.cache.display()),
+        Provider::Process(_) => writeln!(text, "    run as {}, the daemon's user", config.user),
+        Provider::Sso(role) => writeln!(text, "    kept in {}", role.cache.display()),
+    }
 }
 
 fn write_sts(text: &mut String, hop: &Hop) -> fmt::Result {

@@ -9,10 +9,6 @@ pub(super) const TABLES: &[&str] = &["allow"];
 /// Keys of `[daemon]`.
 pub(super) const DAEMON: &[&str] = &["audit"];
 
-/// Keys of `[profile.NAME]`.
-pub(super) const PROFILE: &[&str] =
-    &["credential_process", "credential_source", "sso_session"];
-
 /// Ways to give an `access_key`.
 pub(super) const ACCESS_KEY: &[&str] = &["keyring"];
 

@@ -350,6 +350,7 @@ const HARMLESS: &[&str] = &[
     "sso_registration_scopes",
     "sso_role_name",
     "sso_session",
+    "sso_start_url",
     "state_dir",
     "store",
     "sts",

@@ -1,4 +1,5 @@
-//! Where a profile's credentials begin: another profile, a long-term key by reference, or a web identity token.
+//! Where a profile's credentials begin: another profile, a long-term key by reference, a web identity token, or
+//! somebody who gives them.
 
 use crate::config::context::{Context, one_of, secret_file};
 use crate::config::cursor::{Cursor, Node};
@@ -6,34 +7,36 @@ use crate::config::fault::{At, Fault, quoted};
 use crate::config::later;
 use crate::config::oidc;
 use crate::config::profile::{Origin, token_file};
+use crate::config::provider;
 use crate::config::secret;
 use crate::model::{KeySource, TokenSource};
 
 use toml::de::DeValue;
 
-/// Reads `source_profile`, `access_key`, `web_identity_token` and `web_identity_token_file`, of which a profile has
-/// at most one.
+/// Reads `source_profile`, `access_key`, `web_identity_token`, `web_identity_token_file` and the keys of providers, of
+/// which a profile has at most one.
 pub(super) fn read(table: &mut Cursor<'_>, context: &Context<'_>) -> Origin {
     let source = table.take("source_profile");
     let key = table.take("access_key");
     let token = table.take("web_identity_token");
     let token_path = table.take("web_identity_token_file");
-    let given: Vec<&Node<'_>> =
+    let providers = provider::Nodes::take(table);
+    let mut given: Vec<&Node<'_>> =
         [&source, &key, &token, &token_path].into_iter().flatten().collect();
+    given.extend(providers.given());
     if let [first, second, ..] = given.as_slice() {
         let title = format!("both {} and {}", quoted(first.key), quoted(second.key));
         let fault = Fault::error(second.key_span.clone(), title);
         context.findings.add(fault.help("a profile has one source: keep one of them"));
     }
-    let later = table.nodes().any(|node| later::PROFILE.contains(&node.key));
-    let none = if later { Origin::Bad } else { Origin::None };
     let count = given.len();
     let source = source.map(|node| node.string().map_or(Origin::Bad, Origin::Profile));
     let key = key.map(|node| key_source(&node, context).map_or(Origin::Bad, Origin::Key));
     let token = token.map(|node| token_source(&node, context).map_or(Origin::Bad, Origin::Token));
     let token_path =
         token_path.map(|node| token_path_source(&node, context).map_or(Origin::Bad, Origin::Token));
-    let origin = source.or(key).or(token).or(token_path).unwrap_or(none);
+    let provider = providers.read(context);
+    let origin = source.or(key).or(token).or(token_path).or(provider).unwrap_or(Origin::None);
     if count > 1 { Origin::Bad } else { origin }
 }
 

@@ -8,7 +8,6 @@ use toml::de::DeValue;
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::config::later;
 use crate::config::mfa::{Devices, Mfa};
 use crate::config::origin;
 use crate::config::policy;
@@ -240,7 +239,7 @@ fn tags(node: &Node<'_>) -> Option<At<BTreeMap<String, String>>> {
     Some(At { value: pairs.collect(), span: node.span.clone() })
 }
 
-/// Keys with a fault of their own: later ones, and secrets that do not belong here.
+/// Keys with a fault of their own: secrets, and other keys that do not belong here.
 fn special(node: &Node<'_>) -> Option<Fault> {
     if SECRET_KEYS.contains(&node.key) {
         return Some(origin::plain_text_secret(node));
@@ -250,7 +249,7 @@ fn special(node: &Node<'_>) -> Option<Fault> {
         let help = "write [mfa.NAME] with serial = \"...\", and mfa = \"NAME\" in the profile with the key";
         return Some(fault.help(help));
     }
-    later::key(node, later::PROFILE)
+    None
 }
 
 /// Whether `session_token = true` has a key lent as a session of its user; a text there is a secret.

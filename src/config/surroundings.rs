@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd;
 
+use crate::model::{container_url, metadata_url};
+
 /// The process's user, host and environment, as far as the configuration depends on them.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
@@ -28,6 +30,12 @@ pub struct Surroundings {
     pub aws_config_file: Option<PathBuf>,
     /// `$AWS_SHARED_CREDENTIALS_FILE`.
     pub aws_shared_credentials_file: Option<PathBuf>,
+    /// `$AWS_LOGIN_CACHE_DIRECTORY`.
+    pub login_cache: Option<PathBuf>,
+    /// Where the instance metadata service is, by AWS's variables.
+    pub metadata_url: String,
+    /// Where the container credentials endpoint is, by AWS's variables; `None` where there is none.
+    pub container_url: Option<String>,
     /// `$PATH`, where commands without a slash are looked up.
     pub search_path: Option<OsString>,
     /// The user's name.
@@ -59,6 +67,9 @@ impl Surroundings {
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
             aws_config_file: value("AWS_CONFIG_FILE").map(PathBuf::from),
             aws_shared_credentials_file: value("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from),
+            login_cache: path("AWS_LOGIN_CACHE_DIRECTORY"),
+            metadata_url: metadata_url(text),
+            container_url: container_url(text),
             search_path: value("PATH"),
             user: account.map_or_else(|| uid.to_string(), |account| account.name),
             host: host.split('.').next().unwrap_or_default().to_owned(),
@@ -123,6 +134,10 @@ impl Surroundings {
 
 fn value(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Option<String> {
+    value(name)?.into_string().ok()
 }
 
 /// A relative path is ignored, as the XDG base directory specification asks.

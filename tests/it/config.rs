@@ -32,14 +32,20 @@ fn workshop() -> tempfile::TempDir {
     write("long-policy.json", &format!(r#"{{"Sid":"{}"}}"#, "x".repeat(2048)), 0o644);
     write("bin/key-tool", "#!/bin/sh\n", 0o755);
     write("credentials/unit-key", key, 0o600);
+    write("aws-config", AWS_CONFIG, 0o600);
     fs::create_dir(directory.path().join("directory")).unwrap();
     directory
 }
+
+const AWS_CONFIG: &str = "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\n\
+                          sso_region = eu-west-1\n[sso-session half]\nsso_region = eu-west-1\n";
 
 fn surroundings(directory: &Path) -> Surroundings {
     Surroundings {
         home: Some("/home/me".into()),
         credentials_directory: Some(directory.join("credentials")),
+        aws_config_file: Some(directory.join("aws-config")),
+        metadata_url: "http://127.0.0.1:9912".to_owned(),
         search_path: Some(directory.join("bin").into()),
         user: "me".to_owned(),
         host: "laptop".to_owned(),
@@ -279,6 +285,11 @@ fn the_shipped_configuration_documents_every_key() {
         "credential_source",
         "credential_process",
         "sso_session",
+        "sso_start_url",
+        "sso_region",
+        "sso_account_id",
+        "sso_role_name",
+        "login_session",
         "role_arn",
         "duration_seconds",
         "role_session_name",

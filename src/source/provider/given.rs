@@ -100,7 +100,7 @@ impl Given {
     ) -> Result<SessionCredentials, Failure> {
         let Some(session_token) = self.session_token else {
             let message = format!(
-                "{provider} gives a long-term key, which is never lent; add role_arn, or session_token = true"
+                "{provider} gives a long-term key, which is never lent; add role_arn, or name it in access_key, with session_token = true"
             );
             return Err(Failure::new(FailureKind::Misconfigured, code(provider), message));
         };

@@ -16,7 +16,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::{Dialect, Failure, FailureKind, Region, StsEndpoint};
+use crate::model::{Failure, FailureKind, Region};
 use crate::source::connector::{Capped, cause};
 use crate::source::provider::Providers;
 use crate::source::sts::SdkTime;
@@ -26,15 +26,7 @@ use crate::source::sts::SdkTime;
 /// # Errors
 /// `Misconfigured` where the system's certificate authorities cannot be used.
 pub(super) async fn config(providers: &Providers, region: &Region) -> Result<SdkConfig, Failure> {
-    let endpoint = StsEndpoint {
-        dialect: Dialect::Aws,
-        url: None,
-        region: region.clone(),
-        fips: false,
-        dual_stack: false,
-        ca_bundle: None,
-    };
-    let connector = SharedHttpConnector::new(Capped(providers.web.connector(endpoint).await?));
+    let connector = SharedHttpConnector::new(Capped(providers.web.connector(None).await?));
     let client: SharedHttpClient = http_client_fn(move |_, _| connector.clone());
     Ok(SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -10,7 +10,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::model::{Dialect, Failure, FailureKind, Region, StsEndpoint, local_address};
+use crate::model::{Failure, FailureKind, local_address};
 use crate::source::blocking;
 use crate::source::connector::{Capped, cause, connect};
 
@@ -37,14 +37,14 @@ impl Web {
         *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = addresses.to_vec();
     }
 
-    /// The connector to `endpoint`, or the one that everything goes through.
+    /// The connector to `url`, or to AWS, or the one that everything goes through.
     pub(super) async fn connector(
         &self,
-        endpoint: StsEndpoint,
+        url: Option<String>,
     ) -> Result<SharedHttpConnector, Failure> {
         match &self.through {
             Some(connector) => Ok(connector.clone()),
-            None => blocking(move || connect(&endpoint)).await,
+            None => blocking(move || connect(url.as_deref(), None)).await,
         }
     }
 
@@ -66,20 +66,12 @@ impl Web {
             let message = format!("{what} at {address} is this very daemon; {}", REMEDY_OF_SELF);
             return Err(fail(FailureKind::Misconfigured, message));
         }
-        let endpoint = StsEndpoint {
-            dialect: Dialect::Generic,
-            url: Some(url.as_str().into()),
-            region: Region::fallback(),
-            fips: false,
-            dual_stack: false,
-            ca_bundle: None,
-        };
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let request = HttpRequest::try_from(request).map_err(|error| {
             let message = format!("{what} cannot be asked: {}", cause(&error));
             fail(FailureKind::Misconfigured, message)
         })?;
-        let connector = Capped(self.connector(endpoint).await?);
+        let connector = Capped(self.connector(Some(url)).await?);
         match timeout(DEADLINE, connector.call(request)).await {
             Ok(Ok(answer)) => Ok(Answer {
                 status: answer.status().as_u16(),
