@@ -141,7 +141,7 @@ impl Errors {
     /// Reads until the task is dropped.
     async fn drain(&mut self) {
         self.read_to_end().await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Reads until nobody can write any more.

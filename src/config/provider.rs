@@ -200,19 +200,15 @@ fn of_session(name: &At<String>, context: &Context<'_>) -> Option<(String, Regio
         return fault(title, RUN_CONFIGURE);
     };
     let of = |key: &str| section.value(key).filter(|value| !value.is_empty());
-    match (of("sso_start_url"), of("sso_region")) {
-        (Some(url), Some(region)) => {
-            Some((url.into_owned(), region_of(&region, name, context)?))
-        }
-        (None, _) | (_, None) => {
-            let title = format!(
-                "[sso-session {}] in {} has not both sso_start_url and sso_region",
-                name.value.escape_debug(),
-                file.display()
-            );
-            fault(title, RUN_CONFIGURE)
-        }
-    }
+    let Some((url, region)) = of("sso_start_url").zip(of("sso_region")) else {
+        let title = format!(
+            "[sso-session {}] in {} has not both sso_start_url and sso_region",
+            name.value.escape_debug(),
+            file.display()
+        );
+        return fault(title, RUN_CONFIGURE);
+    };
+    Some((url.into_owned(), region_of(&region, name, context)?))
 }
 
 /// A command as a list, or as one string that is split as botocore and a shell split it; no shell runs it.

@@ -23,7 +23,9 @@ impl Variables {
     /// The value of `name`.
     pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
         match &self.0 {
-            None => std::env::var(name).ok().map(SecretString::from),
+            None => std::env::var_os(name)
+                .and_then(|value| value.into_string().ok())
+                .map(SecretString::from),
             Some(variables) => variables.get(name).cloned(),
         }
         .filter(|value| !value.expose_secret().is_empty())

@@ -1,7 +1,7 @@
 //! The session of `aws login`, which is the console's (AWS SDKs and Tools Reference Guide, "Login provider").
 //!
 //! What is kept holds credentials of a quarter of an hour, and a refresh token that is bound to a key: each renewal
-//! carries a proof that the caller has that key (RFC 9449, DPoP).
+//! carries a proof that the caller has that key (RFC 9449).
 
 use std::time::{Duration, SystemTime};
 
@@ -88,13 +88,11 @@ async fn renew(
         .await;
     let answer = answer.map_err(|error| {
         let trouble = Trouble::of(&error, &[&refresh_token]);
-        match trouble.status {
-            Some(400..=428 | 430..=499) => person(session, &format!("has ended ({trouble})")),
-            Some(_) | None => {
-                let what = format!("the sign-in of {} cannot be renewed", session.arn);
-                trouble.failure(LOGIN, &what, FailureKind::Unreachable)
-            }
+        if trouble.is_refusal() {
+            return person(session, &format!("has ended ({trouble})"));
         }
+        let what = format!("the sign-in of {} cannot be renewed", session.arn);
+        trouble.failure(LOGIN, &what)
     })?;
     let output = answer
         .token_output

@@ -1,6 +1,6 @@
 //! The instance metadata service of EC2: the credentials of the role that is attached to the machine.
 //!
-//! `IMDSv2` alone: a token first, then the role's name, then its credentials (Amazon EC2 User Guide, "Use IMDSv2").
+//! `IMDSv2` alone: a token first, then the role's name, then its credentials (Amazon EC2 User Guide, "Instance metadata").
 //! The SDK's own client is not used: it ends the whole program where the service writes a newline after the role's
 //! name (contract A.1).
 

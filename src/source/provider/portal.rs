@@ -69,11 +69,16 @@ impl Trouble {
         Self { status: Some(answer.status().as_u16()), said }
     }
 
-    /// The failure where `what` was not done: `refused` is its kind where the service says no.
-    pub(super) fn failure(&self, code: &str, what: &str, refused: FailureKind) -> Failure {
+    /// Whether the service says no, to this caller or this request.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.status, Some(400..=428 | 430..=499))
+    }
+
+    /// The failure where `what` was not done.
+    pub(super) fn failure(&self, code: &str, what: &str) -> Failure {
         let kind = match self.status {
             Some(429) => FailureKind::Throttled,
-            Some(400..=499) => refused,
+            Some(_) if self.is_refusal() => FailureKind::Refused,
             Some(_) | None => FailureKind::Unreachable,
         };
         Failure::new(kind, code, format!("{what}: {self}"))

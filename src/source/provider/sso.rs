@@ -43,7 +43,7 @@ pub(super) async fn ask(role: &SsoRole, providers: &Providers) -> Result<Given, 
             role.role,
             role.account.as_str()
         );
-        trouble.failure(SSO, &what, FailureKind::Refused)
+        trouble.failure(SSO, &what)
     })?;
     let given = answer.role_credentials.and_then(|it| {
         let milliseconds = u64::try_from(it.expiration).ok()?;
@@ -138,13 +138,10 @@ impl Renewal {
             .await;
         let answer = answer.map_err(|error| {
             let trouble = Trouble::of(&error, &[&self.client_secret, &self.refresh_token]);
-            match trouble.status {
-                Some(400..=428 | 430..=499) => person(role, &format!("has ended ({trouble})")),
-                Some(_) | None => {
-                    let what = "the sign-in at IAM Identity Center cannot be renewed";
-                    trouble.failure(SSO, what, FailureKind::Unreachable)
-                }
+            if trouble.is_refusal() {
+                return person(role, &format!("has ended ({trouble})"));
             }
+            trouble.failure(SSO, "the sign-in at IAM Identity Center cannot be renewed")
         })?;
         let token = answer.access_token.filter(|token| !token.is_empty()).ok_or_else(|| {
             let message = "IAM Identity Center renewed the sign-in without a token";

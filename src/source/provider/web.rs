@@ -63,7 +63,7 @@ impl Web {
         if let Some(address) = local_address(&url)
             && self.ours.lock().unwrap_or_else(PoisonError::into_inner).contains(&address)
         {
-            let message = format!("{what} at {address} is this very daemon; {}", REMEDY_OF_SELF);
+            let message = format!("{what} at {address} is this very daemon; {REMEDY_OF_SELF}");
             return Err(fail(FailureKind::Misconfigured, message));
         }
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
