@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use self::exchange::{ExchangeFault, exchange};
+use crate::child;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Complaint, Exit};
 use crate::endpoint::control::wire::{
@@ -26,12 +27,15 @@ use crate::model::ProfileName;
 /// The daemon that this caller talks to.
 pub(super) struct Daemon {
     places: Vec<PathBuf>,
+    /// The process that this one works for, if a daemon runs it.
+    works_for: Option<u32>,
 }
 
 impl Daemon {
     /// The daemon at `control`, else where the environment says, else where it usually is.
     pub(super) fn at(control: Option<&Path>, environment: &Environment) -> Self {
-        Self { places: socket::places(control, environment) }
+        let works_for = environment.value(child::MARKER).and_then(|id| id.to_str()?.parse().ok());
+        Self { places: socket::places(control, environment), works_for }
     }
 
     /// Who serves, and the state of everything.
@@ -62,6 +66,9 @@ impl Daemon {
         &self,
         profile: &ProfileName,
     ) -> Result<Zeroizing<Vec<u8>>, ClientFault> {
+        if self.works_for.is_some() && self.works_for == Some(self.status()?.pid) {
+            return Err(ClientFault::Circle);
+        }
         self.fetch("GET", &path(profile, "credentials"), b"", LATER)
     }
 
@@ -124,6 +131,8 @@ impl Daemon {
 /// Why the daemon gave no answer.
 #[derive(Debug)]
 pub(super) enum ClientFault {
+    /// The daemon waits for the very program that asks.
+    Circle,
     /// The socket is not open to this user.
     Closed(PathBuf),
     /// What answers does not speak as the daemon does.
@@ -146,6 +155,11 @@ pub(super) enum ClientFault {
 impl From<ClientFault> for Complaint {
     fn from(fault: ClientFault) -> Self {
         match fault {
+            ClientFault::Circle => Self::new(
+                Exit::Config,
+                "the daemon waits for this very program, so it cannot be asked by it; name the profile in \
+                 source_profile, in the place of the command that asks for it",
+            ),
             ClientFault::Closed(path) => Self::new(
                 Exit::Forbidden,
                 format!(

@@ -18,6 +18,7 @@ def main():
         sockets(stage)
         answers(stage)
         clock(stage)
+        programs(stage)
     stage.exit()
 
 
@@ -172,6 +173,45 @@ def clock(stage):
         reader = {"role_arn": ROLE, "endpoint_url": f"http://127.0.0.1:{port}", "region": REGION}
         daemon = stage.daemon(config("base.json", {"reader": reader}), name="late")
         refused(daemon.run("process", "reader"), REFUSED, "clock", "60 min", "behind")
+
+
+def programs(stage):
+    """A credential_process that gives nothing: why is told, without what it was given or what it printed."""
+    argument, printed = "passphrase-1f3a", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYNOBODYSKEY"
+    stage.secret(argument, printed)
+    key = {"Version": 1, "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": printed}
+    ended = {**key, "SessionToken": "token", "Expiration": "2020-01-01T00:00:00Z"}
+    scripts = {
+        "hangs": "sleep 1000",
+        "garbage": f"echo '{printed} is no JSON'",
+        "megabyte": "head -c 1000000 /dev/zero",
+        "key": f"echo '{json.dumps(key)}'",
+        "ended": f"echo '{json.dumps(ended)}'",
+        "sealed": "echo \"the vault is sealed for $0\" >&2; exit 2",
+        "circle": f"exec {BIN} process circle --control {stage.dir / 'programs' / 'control.sock'}",
+    }
+    text = '[daemon]\nstate_dir = "state"\ncontrol = "control.sock"\n'
+    for name, script in scripts.items():
+        text += f"[profile.{name}]\ncredential_process = {json.dumps(['sh', '-c', script, argument])}\n"
+        text += f"eager = {json.dumps(name == 'hangs')}\n"
+    daemon = stage.daemon(text, name="programs")
+    who = "the credential_process sh (3 arguments)"
+    for name, code, words in [
+        ("garbage", CONFIG, ["no JSON object"]),
+        ("megabyte", CONFIG, ["more than 64000 bytes"]),
+        ("key", CONFIG, ["long-term key", "never lent", "role_arn"]),
+        ("ended", NOT_NOW, ["expired at 2020-01-01T00:00:00Z"]),
+        ("sealed", NOT_NOW, ["exit status: 2", "the vault is sealed for ****"]),
+    ]:
+        fails(stage, f"a credential_process: {name}", ["process", name], code, who, *words, env=daemon.env())
+    with stage.case("a credential_process that asks the daemon that runs it"):
+        refused(daemon.run("process", "circle"), CONFIG, "waits for this very program", "source_profile")
+    with stage.case("a credential_process that hangs"):
+        # The first who asks may be told after 20 s that it takes longer; the daemon gives up after 30.
+        tries = [daemon.run("process", "hangs") for _ in range(2)]
+        for done in tries:
+            refused(done, NOT_NOW)
+        assert any(f"{who} did not end within 30 s" in done.stderr for done in tries), tries[-1].stderr
 
 
 if __name__ == "__main__":

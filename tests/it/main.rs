@@ -20,6 +20,7 @@ mod layers;
 mod leaks;
 mod oidc;
 mod papers;
+mod providers;
 mod reactions;
 mod sandbox;
 mod sts_calls;
