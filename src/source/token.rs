@@ -22,14 +22,15 @@ pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretStri
                 .map_err(|fault| super::commanded(CODE, &place, &fault))?;
             let text =
                 std::str::from_utf8(&output).map_err(|_| fail(format!("{place} wrote no text")))?;
-            (place, Zeroizing::new(text.to_owned()))
+            (format!("the output of {place}"), Zeroizing::new(text.to_owned()))
         }
         TokenSource::File(path) => {
             let place = format!("the web identity token file {}", path.display());
             let path = path.clone();
             let text = super::blocking(move || {
                 let cap = u64::try_from(CAP).unwrap_or(u64::MAX);
-                files::read_text(&path, cap).map_err(|fault| fail(fault.to_string()))
+                files::read_text(&path, cap)
+                    .map_err(|fault| fail(format!("the web identity token file {fault}; {REMEDY}")))
             })
             .await?;
             (place, text)
@@ -81,10 +82,12 @@ pub(super) async fn failed(
 /// 4 to 20,000 characters without a space in them (`webIdentityTokenType` in the STS service model).
 fn check(place: &str, token: &str) -> Result<SecretString, Failure> {
     if token.is_empty() {
-        return Err(fail(format!("{place} is empty")));
+        return Err(fail(format!("{place} is empty; {REMEDY}")));
     }
     if !(4..=20_000).contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(fail(format!("{place} holds no token: one line of 4 to 20000 characters")));
+        return Err(fail(format!(
+            "{place} holds no token, which is one line of 4 to 20000 characters; {REMEDY}"
+        )));
     }
     Ok(SecretString::from(token))
 }
@@ -94,6 +97,8 @@ fn fail(message: String) -> Failure {
 }
 
 const CODE: &str = "WebIdentityToken";
+
+const REMEDY: &str = "see to whoever writes it; it is read anew for each session";
 
 /// How long a token command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -123,6 +128,8 @@ mod tests {
             fs::write(&path, text).unwrap();
             let failure = read(&source, &oidc).await.unwrap_err();
             assert!(failure.message.contains(reason), "{failure}");
+            assert!(failure.message.contains(path.to_str().unwrap()), "{failure}");
+            assert!(failure.message.contains("see to whoever writes it"), "{failure}");
         }
     }
 }
