@@ -21,31 +21,32 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<OidcClient>
     let client_id = needed(&mut table, "client_id", "broker", context);
     let secret_node = table.take("client_secret");
     let refresh_node = table.take("refresh_token");
-    let secret = secret_node.as_ref().map(|node| secret::read(node, context));
-    let refresh = refresh_node.as_ref().map(|node| secret::read(node, context));
+    let read_secret = |node: &Node<'_>| secret::read(node, context).ok_or(TakenDown);
+    let secret = secret_node.as_ref().map(read_secret).transpose();
+    let refresh = refresh_node.as_ref().map(read_secret).transpose();
     let grant_node = table.take("grant");
     let scope = text(&mut table, "scope", context);
     let audience = text(&mut table, "audience", context);
     let token = table.take("token");
     let ca_bundle = table.string("ca_bundle").map(|path| {
-        let path = context.absolute(&path)?;
-        Some(read_ca_bundle(path, context)?.value)
+        let path = context.absolute(&path).ok_or(TakenDown)?;
+        read_ca_bundle(path, context).map(|path| path.value).ok_or(TakenDown)
     });
     table.finish(|_| None);
 
-    let grant =
-        Written { node: grant_node, secret: secret.is_some(), refresh, refresh_node, place };
+    let secret_given = secret_node.is_some();
+    let grant = Written { node: grant_node, secret_given, refresh, refresh_node, place };
     let grant = grant.read(context);
     let token = token.map_or(Some(OidcToken::Access), |node| choice(&node, TOKENS, context));
     let client = OidcClient {
         issuer: issuer?,
         client_id: client_id?.value.into(),
-        client_secret: secret.map_or(Some(None), |it| it.map(|it| Some(it.value)))?,
+        client_secret: secret.ok()?.map(|secret| secret.value),
         grant: grant?,
-        scope: scope.map_or(Some(None), |it| it.map(Some))?,
-        audience: audience.map_or(Some(None), |it| it.map(Some))?,
+        scope: scope.ok()?,
+        audience: audience.ok()?,
         token: token?,
-        ca_bundle: ca_bundle.map_or(Some(None), |it| it.map(Some))?,
+        ca_bundle: ca_bundle.transpose().ok()?,
     };
     if client.token == OidcToken::Id && !asks_for_openid(&client) {
         let title = "an id token is given for the scope `openid` alone";
@@ -55,11 +56,14 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<OidcClient>
     Some(client)
 }
 
+/// There is a fault, and it has been taken down.
+struct TakenDown;
+
 /// What decides on the grant.
 struct Written<'n> {
     node: Option<Node<'n>>,
-    secret: bool,
-    refresh: Option<Option<At<SecretSource>>>,
+    secret_given: bool,
+    refresh: Result<Option<At<SecretSource>>, TakenDown>,
     refresh_node: Option<Node<'n>>,
     place: Span,
 }
@@ -73,8 +77,8 @@ impl Written<'_> {
         };
         let (grant, span) = match &self.node {
             Some(node) => (choice(node, GRANTS, context)?, node.span.clone()),
-            None if self.refresh.is_some() => (Grant::Refresh, self.place),
-            None if self.secret => (Grant::Client, self.place),
+            None if self.refresh_node.is_some() => (Grant::Refresh, self.place),
+            None if self.secret_given => (Grant::Client, self.place),
             None => {
                 return fault(
                     &self.place,
@@ -94,14 +98,14 @@ impl Written<'_> {
                 help,
             );
         }
-        match (grant, self.refresh) {
-            (Grant::Client, _) if !self.secret => {
+        match (grant, self.refresh.ok()?) {
+            (Grant::Client, _) if !self.secret_given => {
                 let help = "add client_secret = { file = \"...\" }";
                 fault(&span, "client credentials without a client_secret", help)
             }
             (Grant::Client, _) => Some(OidcGrant::ClientCredentials),
             (Grant::Device, _) => Some(OidcGrant::DeviceCode),
-            (Grant::Refresh, Some(source)) => Some(OidcGrant::RefreshToken(source?.value)),
+            (Grant::Refresh, Some(source)) => Some(OidcGrant::RefreshToken(source.value)),
             (Grant::Refresh, None) => {
                 let help = "add refresh_token = { file = \"...\" }";
                 fault(&span, "the grant `refresh_token` without a refresh_token", help)
@@ -137,20 +141,20 @@ fn needed(
     Some(text)
 }
 
-/// A string that may be there; the inner `None` was taken down.
+/// A string that may be there.
 fn text(
     table: &mut Cursor<'_>,
     key: &'static str,
     context: &Context<'_>,
-) -> Option<Option<Arc<str>>> {
-    let node = table.take(key)?;
-    let Some(text) = node.string() else { return Some(None) };
+) -> Result<Option<Arc<str>>, TakenDown> {
+    let Some(node) = table.take(key) else { return Ok(None) };
+    let text = node.string().ok_or(TakenDown)?;
     if text.value.trim().is_empty() || text.value.chars().any(char::is_control) {
         let fault = Fault::error(text.span, format!("{} says nothing", quoted(key)));
         context.findings.add(fault.help("take it out, or write what the provider knows"));
-        return Some(None);
+        return Err(TakenDown);
     }
-    Some(Some(text.value.trim().into()))
+    Ok(Some(text.value.trim().into()))
 }
 
 /// An https URL, or one by http on this machine itself, exactly as the provider writes its own name.

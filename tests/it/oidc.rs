@@ -75,11 +75,11 @@ impl World {
     fn client(&self, lines: &str) -> OidcClient {
         let token =
             format!("{{ oidc = {{ issuer = \"{ISSUER}\", client_id = \"broker\", {lines} }} }}");
-        let plan = self.plans(1, &token).remove(0);
-        match plan.last.call {
-            Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } => client,
-            other => panic!("{other}"),
-        }
+        let call = self.plans(1, &token).remove(0).last.call;
+        let Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } = call else {
+            panic!("{call}")
+        };
+        client
     }
 
     fn live(&self) -> Arc<Live> {
@@ -103,7 +103,7 @@ impl World {
     }
 
     fn calls(&self) -> credbroker::sandbox::Count {
-        self.idp.sandbox.counts().of(Operation::AssumeRoleWithWebIdentity).clone()
+        self.idp.sandbox.counts().of(Operation::AssumeRoleWithWebIdentity)
     }
 }
 
@@ -419,6 +419,11 @@ async fn every_trouble_with_a_provider_is_one_clear_line() {
         ),
         ((500, error("unknown_error", "oops")), Unreachable, "unknown_error: oops"),
         ((429, error("too_many", "")), Throttled, "too_many"),
+        (
+            (401, html()),
+            Misconfigured,
+            "answers invalid_client; the provider refuses the client's secret",
+        ),
         ((400, html()), Unreachable, "(HTTP 400) is not that of an OpenID provider"),
         ((200, html()), Unreachable, "no token response"),
         ((200, r#"{"token_type":"Bearer"}"#.to_owned()), Unreachable, "no token response"),
@@ -494,7 +499,7 @@ async fn a_token_file_that_nobody_renews_is_named() {
         let token = world.idp.sandbox.mint_token(ISSUER, "app", AUDIENCE, life).unwrap();
         world.write("token", token.expose_secret());
     };
-    mint(Duration::from_secs(60));
+    mint(Duration::from_mins(1));
     let plan = world.plans(1, "{ file = \"token\" }").remove(0);
     let live = world.live();
     let take = async || -> Result<SessionCredentials, Failure> {

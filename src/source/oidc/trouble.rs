@@ -54,7 +54,11 @@ impl Trouble {
             return None;
         }
         let Ok(said) = serde_json::from_slice::<Said>(body) else {
-            return Some(self.no_provider(status));
+            return Some(match status {
+                // Some say no more than that to a client whose secret is wrong.
+                StatusCode::UNAUTHORIZED => self.refused("invalid_client", None),
+                status => self.no_provider(status),
+            });
         };
         let failure = self.refused(&said.error, said.error_description.as_deref());
         let kind = match status {

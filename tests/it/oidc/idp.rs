@@ -170,7 +170,7 @@ impl Idp {
                     return Ok(refusal.clone());
                 }
                 Ok(match state.grant(&asked) {
-                    Ok(refresh) => (200, state.tokens(&self.sandbox, refresh)),
+                    Ok(refresh) => (200, state.tokens(&self.sandbox, refresh.as_deref())),
                     Err((status, error)) => (status, json!({ "error": error }).to_string()),
                 })
             }
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    fn tokens(&mut self, sandbox: &Sandbox, refresh: Option<String>) -> String {
+    fn tokens(&mut self, sandbox: &Sandbox, refresh: Option<&str>) -> String {
         self.minted += 1;
         let mint = |subject: &str| {
             let token = sandbox.mint_token(ISSUER, subject, AUDIENCE, self.life).unwrap();
