@@ -53,9 +53,7 @@ impl World {
     }
 
     fn write(&self, name: &str, content: &str) {
-        let path = self.directory.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write_secret(self.directory.path(), name, content);
     }
 
     /// The plans of `count` profiles that show what `token` says, for a session each.
@@ -105,6 +103,12 @@ impl World {
     fn calls(&self) -> credbroker::sandbox::Count {
         self.idp.sandbox.counts().of(Operation::AssumeRoleWithWebIdentity)
     }
+}
+
+fn write_secret(directory: &Path, name: &str, content: &str) {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn load(directory: &Path, text: &str) -> Vec<Plan> {
@@ -597,6 +601,26 @@ async fn a_token_comes_over_the_network() {
     let no = oidc.token(&client).await.unwrap_err();
     assert!(no.message.contains("cannot be reached: Connection refused"), "{no}");
 }
+
+/// The clients of docs/guides/openid-connect.md, one after the other.
+#[test]
+fn the_clients_of_the_guide_are_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["oidc-secret", "oidc-refresh-token"] {
+        write_secret(directory.path(), name, "hush");
+    }
+    let clients: Vec<&str> =
+        GUIDE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(clients.len(), 3);
+    for text in clients {
+        let hop = load(directory.path(), text).remove(0).last;
+        let of_provider =
+            matches!(hop.call, Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(_), .. });
+        assert!(of_provider, "{text}");
+    }
+}
+
+const GUIDE: &str = include_str!("../../docs/guides/openid-connect.md");
 
 const SECRET: &str = "client_secret = { file = \"secret\" }";
 

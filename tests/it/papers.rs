@@ -65,7 +65,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn papers() -> Vec<PathBuf> {
-    let directories = ["", "docs", "docs/scenarios"].map(|name| root().join(name));
+    let directories = ["", "docs", "docs/guides", "docs/scenarios"].map(|name| root().join(name));
     let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten();
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let papers: Vec<_> = paths.filter(|path| is(path, "md")).collect();
