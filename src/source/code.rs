@@ -272,7 +272,8 @@ fn check_wait(
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let mut message = format!("the next code of {serial} comes in {seconds} s");
     if wait > FAR_OFF {
-        message += ": codes were sent for a later time than this machine's clock shows; set the clock (timedatectl)";
+        message += ": codes were sent for a later time than this machine's clock shows; set the clock (timedatectl), or, \
+                    if it is right now, remove mfa/codes.json in the state directory and start the daemon anew";
     }
     Err(Failure::new(FailureKind::Unreachable, SPENT, message))
 }

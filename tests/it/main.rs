@@ -18,6 +18,7 @@ mod day;
 mod fake_daemon;
 mod layers;
 mod leaks;
+mod mfa;
 mod oidc;
 mod papers;
 mod providers;

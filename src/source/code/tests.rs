@@ -293,3 +293,18 @@ async fn a_command_that_prints_an_old_code_or_none_gives_none() {
         assert!(failure.message.contains(said), "{failure}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_far_ahead_is_told_of() {
+    let place = Place::new(0);
+    let codes = place.codes();
+    let now = place.clock.now();
+    let ahead = |ledger: &mut ledger::Ledger| {
+        ledger.forget(now + Duration::from_hours(24));
+        Ok(())
+    };
+    codes.0.book.change(now, ahead).unwrap();
+    let failure = take(&codes, &place.totp()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert!(failure.message.contains("comes in 86430 s: codes were sent"), "{failure}");
+}
