@@ -14,7 +14,7 @@ use crate::day::World;
 
 /// A log that is kept.
 #[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -27,7 +27,18 @@ impl Write for Kept {
 }
 
 impl Kept {
-    fn text(&self) -> String {
+    /// Keeps all that this thread logs from now on, as long as the guard lives.
+    pub(crate) fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let kept = Self::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_filter(targets(LevelFilter::TRACE));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        (kept, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 
@@ -43,14 +54,7 @@ impl Kept {
 
 #[tokio::test(start_paused = true)]
 async fn the_fullest_log_holds_no_secret() {
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(move || writer.clone())
-        .with_filter(targets(LevelFilter::TRACE));
-    let subscriber = tracing_subscriber::registry().with(layer);
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (kept, _guard) = Kept::begin();
     let mut world = World::new(900);
     for kind in [
         FaultKind::ServerError(500),

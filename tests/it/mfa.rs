@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use totp_rs::{Builder, Secret};
 
 use crate::day::InMemory;
+use crate::leaks::Kept;
 use crate::wire::{anybody, name};
 
 /// A daemon without its sockets, and an STS.
@@ -351,6 +352,35 @@ async fn a_reserved_code_is_left_to_who_reserved_it() {
     world.ask("session").await.unwrap();
     assert!(world.clock.now() >= until, "the session took the next one");
     assert_eq!((world.sessions(), world.refusals()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fullest_log_holds_neither_seed_nor_code() {
+    let (kept, _guard) = Kept::begin();
+    let mut codes = Vec::new();
+    for source in [TOTP, "\"prompt\""] {
+        let world = World::new(source);
+        for kind in [FaultKind::Throttling, FaultKind::Reset, FaultKind::Garbage] {
+            world.sandbox.inject(Fault::new(kind).times(1));
+            for _ in 0..3 {
+                codes.push(world.shown(0));
+                let _ = world.deliver(&world.shown(0));
+                let _ = world.renew().await;
+                codes.push(world.shown(0));
+                sleep(Duration::from_secs(30)).await;
+            }
+        }
+        world.deliver("000000").err();
+        assert!(world.renew().await.is_ok() == (source == TOTP));
+    }
+    let log = kept.text();
+    assert!(log.contains("lease renewed") && log.contains("InvalidMfaCode"), "{log}");
+    assert!(!log.contains(SEED));
+    let words: Vec<&str> = log.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    codes.push("000000".to_owned());
+    assert!(codes.iter().all(|code| !words.contains(&code.as_str())), "{log}");
+    tracing::info!(target: "credbroker::test", code = codes[0], "planted");
+    assert!(kept.text().contains(&codes[0]));
 }
 
 const BEGIN: &str = "2026-03-01T00:00:10Z";
