@@ -100,7 +100,10 @@ impl Trouble<'_> {
     }
 
     fn unreachable(&self, why: &str) -> Failure {
-        let remedy = if why.contains("ertificate") {
+        let remedy = if why.contains("CaUsedAsEndEntity") {
+            // What `openssl req -x509` makes, if nothing else is said.
+            "its certificate is an authority's (CA:TRUE), not a server's: make it another, with basicConstraints=CA:FALSE"
+        } else if why.contains("ertificate") {
             "does ca_bundle name the authority of its certificate?"
         } else if why.starts_with("TLS") && self.endpoint.url.is_some() {
             "does it speak TLS, or should endpoint_url begin with http:// there?"

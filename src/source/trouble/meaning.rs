@@ -37,6 +37,10 @@ pub(super) fn meaning(
             unknown_key(trouble)
         }
         "SignatureDoesNotMatch" => refused("the secret key does not belong to the access key id"),
+        // Ceph's rgw_sts.cc: a length outside the gateway's and the role's bounds; names and ARNs are checked here.
+        "InvalidArgument" if trouble.endpoint.dialect == Dialect::Ceph => misconfigured(
+            "compare duration_seconds with the gateway's rgw_sts_min_session_duration and with the role's longest session",
+        ),
         "NoSuchEntity" => refused("there is no such role"),
         "UserSuspended" => refused("the user is suspended there"),
         "MethodNotAllowed" | "NotImplemented" => {
@@ -100,6 +104,9 @@ fn denied(trouble: &Trouble<'_>, message: &str) -> Meaning {
     }
     refused(match (trouble.role, trouble.from, trouble.endpoint.dialect) {
         (None, _, _) => "does a policy keep this from the caller?",
+        (Some(_), Signer::Anonymous, Dialect::Ceph) => {
+            "is the key that signed the token the first that its issuer publishes, is the issuer registered with the token's audience, and is there a role that trusts it? Ceph does not say which"
+        }
         (Some(_), Signer::Anonymous, _) => {
             "does the role's trust policy admit the token's issuer, audience and subject?"
         }

@@ -166,6 +166,11 @@ fn nobody_there_is_told_by_its_cause_and_a_question() {
         ),
         (
             endpoint(),
+            "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
+            "http://127.0.0.1:1 cannot be reached: invalid peer certificate: Other(OtherError(CaUsedAsEndEntity)); its certificate is an authority's (CA:TRUE), not a server's: make it another, with basicConstraints=CA:FALSE",
+        ),
+        (
+            endpoint(),
             "TLS handshake failed: received corrupt message of type InvalidContentType",
             "http://127.0.0.1:1 cannot be reached: TLS handshake failed: received corrupt message of type InvalidContentType; does it speak TLS, or should endpoint_url begin with http:// there?",
         ),

@@ -138,6 +138,27 @@ fn mfa_is_not_spoken_of_where_the_server_knows_none_or_a_code_was_given() {
     assert!(!said.contains("MFA"), "{said}");
 }
 
+#[test]
+fn what_ceph_says_in_one_word_is_spelled_out() {
+    let endpoint = StsEndpoint { dialect: Dialect::Ceph, ..endpoint() };
+    for (from, code, kind, words) in [
+        (
+            long_term(),
+            "InvalidArgument",
+            FailureKind::Misconfigured,
+            "rgw_sts_min_session_duration",
+        ),
+        (anonymous(), "AccessDenied", FailureKind::Refused, "the first that its issuer publishes"),
+    ] {
+        let failure = refusal_of(&from, &endpoint, 400, code, "");
+        assert_eq!(failure.kind, kind);
+        assert!(failure.message.contains(words), "{failure}");
+    }
+    let elsewhere = StsEndpoint { dialect: Dialect::Generic, ..endpoint };
+    let failure = refusal_of(&long_term(), &elsewhere, 400, "InvalidArgument", "");
+    assert_eq!(failure.kind, FailureKind::Refused);
+}
+
 /// What means the same whoever signs.
 const ANYBODY: &[Row] = &[
     (400, "BandwidthLimitExceeded", "", FailureKind::Throttled, SOON),
