@@ -48,7 +48,7 @@ class Keycloak:
         start = time.monotonic()
         self.process = stage.spawn("keycloak", [java, *self._java(), *self._words(key)], stage.env(
             KC_BOOTSTRAP_ADMIN_USERNAME="admin", KC_BOOTSTRAP_ADMIN_PASSWORD=self._password, **env))
-        wait_for(self._answers, "Keycloak", self.process, 120)
+        wait_for(self._answers, "Keycloak", self.process, 180)
         self.seconds = time.monotonic() - start
 
     def new_secret(self, realm, client_id):

@@ -54,7 +54,14 @@ class Page:
         """Runs each `$ command` of the `console` under the heading; what it prints must be what the page shows, where
         `...` is anything. What is exported holds from there on.
         """
-        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", self.block(heading, "console"), re.MULTILINE):
+        self.follow(self.transcript(heading), **more)
+
+    def transcript(self, heading):
+        """The commands of the `console` under the heading, each with what it prints."""
+        return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", self.block(heading, "console"), re.MULTILINE)
+
+    def follow(self, transcript, **more):
+        for command, shown in transcript:
             if command.startswith("export "):
                 self.exports.append(command)
                 continue

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 from bad_input import refused
 from ceph import Ceph
@@ -25,7 +26,7 @@ DAEMON = """
 state_dir = "state"
 control = "control.sock"
 """
-LIFE, TOKEN_LIFE = 75, 15
+LIFE, TOKEN_LIFE = 75, 8
 # A session of that length is taken every 20 to 23 s: with 11 fifteenths of its life left, or a little later.
 TURN = 20
 
@@ -52,8 +53,8 @@ def both(stage, ceph):
     swapped = realm.replace('"demo"', '"swapped"').replace('["100"]', '["300"]')
     keycloak = Keycloak(stage, [realm, swapped], PORTAL_SECRET=secret)
     print(f"Keycloak was up after {keycloak.seconds:.1f} s", flush=True)
-    page.swaps += [("https://sso.example", keycloak.url), ("sso.example", keycloak.url.removeprefix("https://")),
-                   ("/etc/credbroker", str(page.dir))]
+    page.swaps += [("https://sso.example", keycloak.url), ("sso.example", f"127.0.0.1:{keycloak.port}"),
+                   ("sso.internal", f"localhost:{keycloak.port}"), ("/etc/credbroker", str(page.dir))]
     shutil.copy(ceph.ca, page.dir / "rgw-ca.pem")
     shutil.copy(keycloak.ca, page.dir / "sso-ca.pem")
     return page, keycloak
@@ -64,11 +65,12 @@ def scenario(stage, page, keycloak):
         page.script("Its keys")
         page.script("The gateway")
         stage.secret(json.loads((page.dir / "tester1.json").read_text())["SecretAccessKey"])
-    stage.write("page/token.sh", page.block("credbroker", "sh"))
     plain = page.block("credbroker", "toml")
-    brief = plain.replace("[profile.portal]", f"[profile.brief]\nduration_seconds = {LIFE}")
-    tables = [DAEMON, plain, brief, page.block("Refusals", "toml"), foreign(stage, page, plain)]
-    daemon = stage.daemon("\n".join(tables), name="page")
+    brief = plain.replace("profile.portal", "profile.brief").replace("role_arn", f"duration_seconds = {LIFE}\nrole_arn")
+    # The realm whose key for encryption comes first.
+    swapped = plain.replace("profile.portal", "profile.swapped").replace("/Portal", "/Swapped").replace("/demo", "/swapped")
+    others = [page.block(heading, "toml") for heading in ("Refusals", "Tokens from elsewhere")]
+    daemon = stage.daemon("\n".join([DAEMON, plain, brief, swapped, *others]), name="page")
     there = {"CREDBROKER_CONTROL": daemon.control}
     with stage.case("client credentials, a token, a role, a bucket"):
         page.console("A bucket", **there)
@@ -78,46 +80,39 @@ def scenario(stage, page, keycloak):
         page.console("Refusals", **there)
     with stage.case("a key that is not the first is refused, though all else is the same"):
         first_key(page, daemon, there)
-    with stage.case("sessions are renewed without a gap, each with a token of its own"):
+    with stage.case("a command may bring the token"):
+        stage.write("page/token.sh", page.block("Tokens from elsewhere", "sh"))
+        page.console("Tokens from elsewhere", **there)
+    with stage.case("sessions are renewed without a gap, though no token outlives one"):
         seen = json.loads(watch.communicate(timeout=4 * TURN)[0])
         assert not seen["failures"], seen["failures"]
         assert seen["calls"] > TURN and len(seen["keys"]) >= 3, seen
-    with stage.case("a client's secret that is no longer good is told, and its successor taken at once"):
-        new_secret(stage, page, keycloak, daemon)
+    with stage.case("a secret that is no longer good is told, and its successor taken at once"):
+        secret = keycloak.new_secret("demo", "customer-portal")
+        stage.secret(secret)
+        refusal, success = page.transcript("A new secret")
+        time.sleep(TOKEN_LIFE)
+        page.follow([refusal], **there)
+        stage.write("page/portal-secret", secret + "\n")
+        page.follow([success], **there)
     with stage.case("while Keycloak is down, what is held is lent"):
         end(keycloak.process)
+        time.sleep(TOKEN_LIFE)
         page.console("Tokens and sessions", **there)
     with stage.case("no token is in any log"):
         logs = [path for path in stage.out.rglob("*.log") if b"eyJ" in path.read_bytes()]
         assert not logs, logs
 
 
-def foreign(stage, page, plain):
-    """A profile of the realm whose key for encryption comes first."""
-    stage.write("page/swapped.sh", page.block("credbroker", "sh").replace("realms/demo", "realms/swapped"))
-    return (plain.replace("[profile.portal]", "[profile.swapped]").replace("role/Portal", "role/Swapped")
-            .replace("token.sh", "swapped.sh"))
-
-
 def first_key(page, daemon, there):
     """The other realm is registered, and trusted by a role, as the first one is."""
-    script = page.block("The gateway", "sh")
-    script = re.sub(r"^.*user create.*$", "", script, flags=re.MULTILINE)
+    script = re.sub(r"^.*user create.*$", "", page.block("The gateway", "sh"), flags=re.MULTILINE)
     script = script.replace("realms/demo", "realms/swapped").replace("--role-name Portal", "--role-name Swapped")
     done = page.bash(f"set -euo pipefail\n{script}", there)
     assert done.returncode == 0, done.stderr[-400:]
     done = page.bash("! " + page.block("Its keys", "sh").replace("realms/demo", "realms/swapped"), there)
     assert done.returncode == 0, "the key that signs comes first"
     refused(daemon.run("process", "swapped"), 81, "AccessDenied", "role/Swapped")
-
-
-def new_secret(stage, page, keycloak, daemon):
-    secret = keycloak.new_secret("demo", "customer-portal")
-    stage.secret(secret)
-    refused(daemon.run("refresh", "portal"), 78, "web_identity_token command")
-    stage.write("page/portal-secret", secret + "\n")
-    done = daemon.run("refresh", "portal")
-    assert done.returncode == 0, done.stderr
 
 
 if __name__ == "__main__":
