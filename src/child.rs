@@ -69,10 +69,11 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// Whether the shell or `env` says so because there is no such program, or none that can be run.
+    /// Whether its exit code says that trying again is no use: its command line or its configuration is wrong
+    /// (`sysexits.h`, as `credbroker process` ends too), or the shell has no such program.
     #[must_use]
-    pub fn is_missing_program(&self) -> bool {
-        matches!(self.status.code(), Some(126 | 127))
+    pub fn is_lasting(&self) -> bool {
+        matches!(self.status.code(), Some(64 | 78 | 126 | 127))
     }
 }
 

@@ -60,7 +60,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 /// vault behind it is back; one that is not there, or writes without end, wants a person's hand.
 fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
     let kind = match fault {
-        ChildFault::Failed(failed) if failed.is_missing_program() => FailureKind::Misconfigured,
+        ChildFault::Failed(failed) if failed.is_lasting() => FailureKind::Misconfigured,
         ChildFault::Failed(_) | ChildFault::Late(_) | ChildFault::Read(_) => {
             FailureKind::Unreachable
         }

@@ -37,7 +37,7 @@ impl Web {
         *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = addresses.to_vec();
     }
 
-    /// The connector to `url`, or to AWS, or the one that everything goes through.
+    /// The connector to `url`, or to AWS where there is none; or the one that everything goes through.
     pub(super) async fn connector(
         &self,
         url: Option<String>,
