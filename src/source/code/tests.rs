@@ -282,14 +282,14 @@ async fn a_command_that_prints_an_old_code_or_none_gives_none() {
     codes.0.book.change(now, spend).unwrap();
     let outcome = tokio::time::timeout(Duration::from_secs(2), codes.take(&same)).await;
     assert!(outcome.is_err(), "the next code is waited for");
-    for (script, said) in [
-        ("echo 99007", "printed no code"),
-        ("echo me 990077", "printed no code"),
-        ("exit 3", "ended with exit status: 3"),
-        ("cat /dev/zero", "wrote more than 256 bytes"),
+    for (script, kind, said) in [
+        ("echo 99007", FailureKind::Misconfigured, "printed no code"),
+        ("echo me 990077", FailureKind::Misconfigured, "printed no code"),
+        ("exit 3", FailureKind::Unreachable, "ended with exit status: 3"),
+        ("cat /dev/zero", FailureKind::Misconfigured, "wrote more than 256 bytes"),
     ] {
         let failure = codes.take(&place.command(script)).await.unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Misconfigured);
+        assert_eq!(failure.kind, kind, "{script}");
         assert!(failure.message.contains(said), "{failure}");
     }
 }
