@@ -58,7 +58,10 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
     }
     let daemon = |control: &Control| Daemon::at(control.control.as_deref(), environment);
     let exit = match command {
-        Command::Check(wish) => check::run(wish.config.file.as_deref(), wish.as_user.as_deref()),
+        Command::Check(wish) => {
+            let form = if wish.json { check::Form::Json } else { check::Form::Words };
+            check::run(wish.config.file.as_deref(), wish.as_user.as_deref(), form)
+        }
         Command::Completions(wish) => completions::run(wish.shell),
         Command::Demo(wish) => demo::run(wish.dir),
         Command::Env(wish) => env::run(&daemon(&wish.lending.control), &wish, environment),

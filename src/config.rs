@@ -1,5 +1,5 @@
 //! From files to plans: the TOML configuration is read completely, checked completely, and resolved, before anything
-//! is bound or asked.
+//! is bound or asked. Where there is none, the AWS shared files stand for it (`aws`).
 //!
 //! ```text
 //! text -> spanned tree (toml) -> typed values with their places (cursor) -> tables as written (daemon, endpoint,
@@ -9,6 +9,7 @@
 //! Every step takes down its faults and goes on, so that all are reported at once ([`Faults`]), and no message ever
 //! quotes a secret (`mask`). The environment is not read here: it comes in as [`Surroundings`].
 
+mod aws;
 mod chain;
 mod context;
 mod cursor;
@@ -24,6 +25,7 @@ mod origin;
 mod policy;
 mod profile;
 mod provider;
+mod report;
 mod role;
 mod secret;
 mod steps;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::config::aws::Choice;
 use crate::config::chain::Profiles;
 use crate::config::context::Context;
 use crate::config::cursor::Cursor;
@@ -49,13 +52,16 @@ pub use daemon::DaemonSettings;
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
 pub use explain::{explain, explain_for};
 pub use fault::Faults;
+pub use report::{Report, report};
 pub use surroundings::Surroundings;
 
 /// A configuration in which everything was checked and no name is left to resolve.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file it comes from, as an absolute path.
-    pub path: PathBuf,
+    /// The file it comes from, as an absolute path; `None` where there is none, and the AWS files stand for it.
+    pub path: Option<PathBuf>,
+    /// The AWS shared files whose profiles are served.
+    pub aws_files: Vec<PathBuf>,
     /// The name of the user it was read for.
     pub user: String,
     /// The id of that user.
@@ -70,6 +76,35 @@ pub struct Config {
     pub sources: Vec<(ProfileName, KeySource)>,
     /// What is legal, but odd.
     pub warnings: Faults,
+}
+
+/// Reads the configuration that a daemon with these surroundings runs by: the file `named`, else the default one, else
+/// the AWS shared files.
+///
+/// # Errors
+/// All faults at once; where there is no file at all, one that says what to do.
+pub fn find(named: Option<&Path>, surroundings: &Surroundings) -> Result<Config, Faults> {
+    if let Some(path) = named {
+        return load(path, surroundings);
+    }
+    let default = surroundings.default_path();
+    if default.try_exists().unwrap_or(true) {
+        return load(&default, surroundings);
+    }
+    let aws = surroundings.aws_files().map(|(credentials, config)| [config, credentials]);
+    let aws = aws.unwrap_or_default();
+    if aws.iter().any(|path| path.exists()) {
+        return resolve(None, surroundings);
+    }
+    let [config, credentials] = aws.map(|path| path.display().to_string());
+    let title = format!(
+        "there is no configuration: neither {} nor the AWS files {config} and {credentials}",
+        default.display()
+    );
+    let help = "write either (config/config.toml of credbroker's source shows every key, \
+                `aws configure` writes the AWS files), name another with --config, or try \
+                `credbroker demo`";
+    Err(Faults::of_file(title, help))
 }
 
 /// Reads the configuration at `path`, and every file that it names.
@@ -103,9 +138,17 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> 
 
 /// Reads the configuration `text`, which stands at `path`.
 fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
+    resolve(Some((text, path)), surroundings)
+}
+
+/// Reads our own configuration, where there is one, and the AWS files as far as it wants them, or all of them.
+fn resolve(own: Option<(&str, &Path)>, surroundings: &Surroundings) -> Result<Config, Faults> {
     let findings = Findings::default();
     let mut sources = Sources::default();
-    sources.add(path, Masked::of(text));
+    let (text, path) = own.unwrap_or(("", Path::new("/")));
+    if own.is_some() {
+        sources.add(path, Masked::of(text));
+    }
     let (tree, errors) = DeTable::parse_recoverable(text);
     let mut broken: Vec<Span> = Vec::new();
     for error in &errors {
@@ -121,65 +164,106 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
     let context =
         Context { surroundings, directory: path.parent().unwrap_or(path), findings: &findings };
     let root = Cursor::new(tree.get_ref(), tree.span(), &findings);
-    let parts = read(root, path, &context);
+    let path = own.map(|(_, path)| path);
+    let parts = read(root, path, &context, &mut sources);
     let failed = findings.has_errors();
     let faults = findings.into_faults(sources, &broken);
     match parts {
-        Some((daemon, endpoints, plans, sources)) if !failed => Ok(Config {
-            path: path.to_owned(),
+        Some(parts) if !failed => Ok(Config {
+            path: path.map(Path::to_owned),
+            aws_files: parts.aws_files,
             user: surroundings.user.clone(),
             uid: surroundings.uid,
-            daemon,
-            endpoints,
-            plans,
-            sources,
+            daemon: parts.daemon,
+            endpoints: parts.endpoints,
+            plans: parts.plans,
+            sources: parts.sources,
             warnings: faults,
         }),
         Some(_) | None => Err(faults),
     }
 }
 
-type Parts = (DaemonSettings, Vec<EndpointConfig>, Vec<Plan>, Vec<(ProfileName, KeySource)>);
+/// What a [`Config`] is made of.
+struct Parts {
+    aws_files: Vec<PathBuf>,
+    daemon: DaemonSettings,
+    endpoints: Vec<EndpointConfig>,
+    plans: Vec<Plan>,
+    sources: Vec<(ProfileName, KeySource)>,
+}
 
-fn read(mut root: Cursor<'_>, path: &Path, context: &Context<'_>) -> Option<Parts> {
-    let daemon = daemon::read(root.table("daemon"), context);
+fn read(
+    mut root: Cursor<'_>,
+    path: Option<&Path>,
+    context: &Context<'_>,
+    sources: &mut Sources,
+) -> Option<Parts> {
+    let findings = context.findings;
+    let mut daemon = root.table("daemon");
+    let choice = daemon.as_mut().and_then(|table| table.take("aws_profiles"));
+    let by_default = if path.is_some() { Choice::None } else { Choice::All };
+    let choice = choice.map_or(by_default, |node| Choice::read(&node));
+    let daemon = daemon::read(daemon, context);
     let endpoints = root.take("endpoint").map(|node| endpoint::read(&node, context));
     let devices = Devices::read(root.table("mfa").as_ref(), context);
     let profiles = root.table("profile");
     let has_profiles = profiles.is_some();
     let profiles =
         profiles.map_or_else(Vec::new, |table| profile::read_all(&table, &devices, context));
-    devices.warn_of_idle(&profiles, context);
     root.finish(|node| later::key(node, later::TABLES));
 
     let names = Profiles::new(&profiles);
+    let mut aws = aws::serve(&choice, &devices, context.surroundings, sources, findings);
+    devices.warn_of_idle(&profiles, &aws, context);
+    aws.give_way(&names, findings);
     let endpoints = endpoints.filter(|endpoints| !endpoints.is_empty());
     let endpoints = endpoints.unwrap_or_else(|| vec![endpoint::Raw::default_container()]);
     let endpoints: Vec<EndpointConfig> = endpoints
         .into_iter()
-        .map(|raw| raw.resolve(|name| imds_profile(name, &names, context)))
+        .map(|raw| raw.resolve(|name| imds_profile(name, &names, &aws, context)))
         .collect();
-    let plans = names.plans(&served_by_imds(&endpoints), context);
     provider::check_own(&profiles, &endpoints, context);
-    if plans.is_empty() && !context.findings.has_errors() {
-        let title = if has_profiles { "no profile with a role" } else { "no profile" };
-        let help =
-            "add [profile.NAME] with role_arn and a source: long-term keys are never handed out";
-        context.findings.add(
-            Fault::whole(format!("{title} in {}, so nothing can be lent", path.display()))
-                .help(help),
-        );
+    let eager = served_by_imds(&endpoints);
+    let mut plans = names.plans(&eager, context);
+    plans.extend(aws.plans.into_iter().map(|plan| {
+        let eager = eager.contains(&plan.profile);
+        Plan { eager, ..plan }
+    }));
+    plans.sort_by(|a, b| a.profile.cmp(&b.profile));
+    if plans.is_empty() && !findings.has_errors() {
+        let kind = if has_profiles { "no profile with a role" } else { "no profile" };
+        let (place, help) = match path {
+            Some(path) => (
+                path.display().to_string(),
+                "add [profile.NAME] with role_arn and a source: long-term keys are never handed out",
+            ),
+            None => (
+                aws.files
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" or "),
+                "add a profile with role_arn and source_profile; a key alone is lent if its \
+                 profile has mfa_serial or session_token = true",
+            ),
+        };
+        findings.add(Fault::whole(format!("{kind} in {place}, so nothing can be lent")).help(help));
     }
-    Some((daemon?, endpoints, plans, chain::sources(&profiles)))
+    let mut sources = chain::sources(&profiles);
+    sources.extend(aws.sources);
+    sources.sort_by(|a, b| a.0.cmp(&b.0));
+    Some(Parts { aws_files: aws.files, daemon: daemon?, endpoints, plans, sources })
 }
 
 /// A role name goes into the path of a URL as it is, so not every profile's name will do.
 fn imds_profile(
     name: &fault::At<String>,
     names: &Profiles<'_>,
+    aws: &aws::Served,
     context: &Context<'_>,
 ) -> Option<ProfileName> {
-    let profile = names.lendable(name, context)?;
+    let profile = aws.lendable(&name.value).or_else(|| names.lendable(name, context))?;
     if !profile.is_url_safe() {
         let title =
             format!("{} cannot stand in the path of a URL", fault::quoted(profile.as_str()));

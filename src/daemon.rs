@@ -8,7 +8,7 @@ mod signals;
 mod state;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -114,10 +114,12 @@ impl Daemon {
         &self.control.1.endpoints
     }
 
-    /// A handle to reload the daemon with while it runs.
+    /// A handle to reload the daemon with while it runs; `named` is the file that it was started with, if one was
+    /// named.
     #[must_use]
-    pub fn reload(&self) -> Reload {
-        Reload { current: self.config.clone(), broker: self.broker.clone() }
+    pub fn reload(&self, named: Option<&Path>) -> Reload {
+        let (current, broker) = (self.config.clone(), self.broker.clone());
+        Reload { named: named.map(Path::to_owned), current, broker }
     }
 
     /// Serves until `shutdown` begins, then drains.
@@ -139,6 +141,7 @@ impl Daemon {
 /// What a running daemon is reloaded with; its listeners stay those of its start.
 #[derive(Debug)]
 pub struct Reload {
+    named: Option<PathBuf>,
     current: Config,
     broker: Broker,
 }
@@ -147,8 +150,7 @@ impl Reload {
     /// Reads the configuration anew. A good one takes the place of the old, and leases that both have live on; a bad
     /// one is reported, and the old one stays in force.
     pub fn run(&self, surroundings: &Surroundings) {
-        let path = self.current.path.clone();
-        match config::load(&path, surroundings) {
+        match config::find(self.named.as_deref(), surroundings) {
             Ok(config) => {
                 report(&config.warnings);
                 if config.endpoints != self.current.endpoints
@@ -173,8 +175,7 @@ impl Reload {
 /// # Errors
 /// All faults at once.
 pub fn load(path: Option<&Path>, surroundings: &Surroundings) -> Result<Config, DaemonFault> {
-    let default = surroundings.default_path();
-    Ok(config::load(path.unwrap_or(&default), surroundings)?)
+    Ok(config::find(path, surroundings)?)
 }
 
 /// Logs what is odd, or wrong, a line each.

@@ -115,13 +115,16 @@ pub(super) struct Check {
     /// Show what this user may have
     #[arg(long = "as", value_name = "USER", value_hint = ValueHint::Username)]
     pub(super) as_user: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long, conflicts_with = "as_user")]
+    pub(super) json: bool,
 }
 
 /// The configuration file.
 #[derive(Args)]
 pub(super) struct Config {
     /// The configuration [default: /etc/credbroker/config.toml for root,
-    /// $XDG_CONFIG_HOME/credbroker/config.toml for anyone else]
+    /// $XDG_CONFIG_HOME/credbroker/config.toml for anyone else; without one, the AWS shared files]
     #[arg(long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) file: Option<PathBuf>,
 }

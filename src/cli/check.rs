@@ -7,14 +7,28 @@ use nix::unistd::User;
 
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
-use crate::config::{self, Surroundings};
+use crate::config::{self, Report, Surroundings};
+
+/// How it is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    Json,
+    Words,
+}
 
 /// Prints the plan of every profile and who may have it, or, with `as_user`, what that user may have; what is odd, or
 /// every fault, goes to stderr.
-pub(super) fn run(config: Option<&Path>, as_user: Option<&str>) -> Result<Exit, Complaint> {
+pub(super) fn run(
+    config: Option<&Path>,
+    as_user: Option<&str>,
+    form: Form,
+) -> Result<Exit, Complaint> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let surroundings = Surroundings::of_process();
-    let findings = examine(config, as_user, &surroundings, colour)?;
+    let findings = match form {
+        Form::Json => report(config, &surroundings),
+        Form::Words => examine(config, as_user, &surroundings, colour)?,
+    };
     print::report(&findings.plans)?;
     if !findings.faults.is_empty() {
         exit::warn(&findings.faults);
@@ -38,8 +52,7 @@ fn examine(
     surroundings: &Surroundings,
     colour: bool,
 ) -> Result<Findings, Complaint> {
-    let default = surroundings.default_path();
-    let config = match config::load(path.unwrap_or(&default), surroundings) {
+    let config = match config::find(path, surroundings) {
         Ok(config) => config,
         Err(faults) => {
             let faults = faults.render(colour);
@@ -51,6 +64,18 @@ fn examine(
         Some(name) => config::explain_for(&config, name, uid_of(name)?),
     };
     Ok(Findings { exit: Exit::Success, plans, faults: config.warnings.render(colour) })
+}
+
+/// The same for programs: one JSON document, faults and all.
+fn report(path: Option<&Path>, surroundings: &Surroundings) -> Findings {
+    let (exit, report) = match config::find(path, surroundings) {
+        Ok(config) => (Exit::Success, config::report(&config)),
+        Err(faults) => {
+            (Exit::Config, Report { faults: faults.lines().collect(), ..Report::default() })
+        }
+    };
+    let plans = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
+    Findings { exit, plans, faults: String::new() }
 }
 
 fn uid_of(name: &str) -> Result<u32, Complaint> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::context::Context;
 use crate::config::cursor::nearest;
-use crate::config::fault::{At, Fault, quoted};
+use crate::config::fault::{At, Fault, Span, quoted};
 use crate::config::profile::{Origin, Profile, Role};
 use crate::config::steps::{Chain, Start};
 use crate::model::{Dialect, Hop, KeySource, Plan, ProfileName};
@@ -44,6 +44,11 @@ impl<'a> Profiles<'a> {
             return None;
         }
         Some(profile.name.clone())
+    }
+
+    /// Where the name of a profile stands.
+    pub(super) fn place(&self, name: &ProfileName) -> Option<Span> {
+        self.0.get(name.as_str()).map(|profile| profile.span.clone())
     }
 
     fn check_names(&self, context: &Context<'_>) {

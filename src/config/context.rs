@@ -73,7 +73,8 @@ impl Context<'_> {
         Some(At { value, span: words.span })
     }
 
-    fn program(&self, program: &At<String>) -> Option<String> {
+    /// The program that is named, made absolute where a slash is in it; it must be there.
+    pub(super) fn program(&self, program: &At<String>) -> Option<String> {
         let found = if program.value.contains('/') {
             let path = self.directory.join(&program.value);
             is_executable(&path).then(|| path.to_string_lossy().into_owned())

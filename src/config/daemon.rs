@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::context::Context;
-use crate::config::cursor::{Cursor, Node};
+use crate::config::cursor::Cursor;
 use crate::config::fault::{At, Fault, quoted};
 use crate::config::later;
 use crate::model::CommandLine;
@@ -35,9 +35,6 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         state_dir = table.string("state_dir").and_then(|path| context.absolute(&path));
         control = table.string("control").and_then(|path| context.absolute(&path));
         idle = table.duration("idle").and_then(|idle| check_idle(idle, context));
-        if let Some(node) = table.take("aws_profiles") {
-            check_aws_profiles(&node);
-        }
         if let Some(store) = table.string("store") {
             check_store(&store, context);
         }
@@ -92,12 +89,6 @@ fn check_mfa_warning(warning: At<Duration>, context: &Context<'_>) -> Option<Dur
     let fault = Fault::error(warning.span, "`mfa_warning` is out of range");
     context.findings.add(fault.help("it takes \"1m\" to \"6h\""));
     None
-}
-
-fn check_aws_profiles(node: &Node<'_>) {
-    if !matches!(node.raw(), toml::de::DeValue::Boolean(false)) {
-        node.findings.add(later::value(node, "write aws_profiles = false, or take it out"));
-    }
 }
 
 fn check_store(store: &At<String>, context: &Context<'_>) {

@@ -52,7 +52,12 @@ fn metadata_endpoints<'a>(config: &'a Config, plan: &Plan) -> impl Iterator<Item
 
 fn write_all(text: &mut String, config: &Config) -> fmt::Result {
     let daemon = &config.daemon;
-    writeln!(text, "configuration   {}", config.path.display())?;
+    if let Some(path) = &config.path {
+        writeln!(text, "configuration   {}", path.display())?;
+    }
+    for path in &config.aws_files {
+        writeln!(text, "AWS profiles    {}", path.display())?;
+    }
     writeln!(text, "state           {}", daemon.state_dir.display())?;
     writeln!(text, "control socket  {}", daemon.control.display())?;
     writeln!(text, "unused leases   let go after {}", span(daemon.idle))?;

@@ -121,6 +121,16 @@ impl Fault {
         Self { severity: Severity::Warning, ..self }
     }
 
+    /// The same fault of what `whose` says.
+    pub(super) fn of(self, whose: &str) -> Self {
+        Self { title: format!("{whose}: {}", self.title), ..self }
+    }
+
+    /// Whether it keeps the daemon from starting.
+    pub(super) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// What stands beside the caret.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
@@ -169,7 +179,7 @@ impl Findings {
 
     /// Whether something keeps the daemon from starting.
     pub(super) fn has_errors(&self) -> bool {
-        self.0.borrow().iter().any(|fault| fault.severity == Severity::Error)
+        self.0.borrow().iter().any(Fault::is_error)
     }
 
     /// All that was found, in the order in which it was.

@@ -19,9 +19,3 @@ pub(super) fn key(node: &Node<'_>, keys: &[&str]) -> Option<Fault> {
         Fault::error(node.key_span.clone(), title).help("take it out")
     })
 }
-
-/// The fault for a value of `node` that this version cannot obey; `supported` says which one is.
-pub(super) fn value(node: &Node<'_>, supported: &str) -> Fault {
-    let title = format!("this value of {} is not supported by this version", quoted(node.key));
-    Fault::error(node.span.clone(), title).help(supported)
-}

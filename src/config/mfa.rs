@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
+use crate::config::aws::Served;
 use crate::config::context::{Context, one_of};
 use crate::config::cursor::{Cursor, Node, nearest};
 use crate::config::fault::{At, Fault, Span, quoted};
@@ -65,12 +66,19 @@ impl Devices {
         None
     }
 
-    /// Takes down which devices none of `profiles` names.
-    pub(super) fn warn_of_idle(&self, profiles: &[Profile], context: &Context<'_>) {
+    /// The device of `serial`, which a profile names at `span`.
+    pub(super) fn of_serial(&self, serial: &MfaSerial, span: &Span) -> Option<Mfa> {
+        let mut settings = self.0.values().filter_map(|device| device.settings.clone());
+        let (device, session) = settings.find(|(device, _)| device.serial == *serial)?;
+        Some(Mfa { device, session, span: span.clone() })
+    }
+
+    /// Takes down which devices neither `profiles` nor those of the AWS files name.
+    pub(super) fn warn_of_idle(&self, profiles: &[Profile], aws: &Served, context: &Context<'_>) {
         for device in self.0.values() {
             let Some((settings, _)) = &device.settings else { continue };
             let mut named = profiles.iter().filter_map(|profile| profile.mfa.as_ref());
-            if !named.any(|mfa| mfa.device.serial == settings.serial) {
+            if !named.any(|mfa| mfa.device.serial == settings.serial) && !aws.uses(settings) {
                 let title = "an MFA device that no profile names";
                 let help = "write mfa = \"NAME\" in the profile with the key, or take it out";
                 let fault = Fault::warning(device.span.clone(), title).help(help);

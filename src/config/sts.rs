@@ -58,8 +58,8 @@ impl Settings {
             region: table.string("region"),
             endpoint_url: text(table.take("endpoint_url")),
             sts_url: text(sts_url(table)),
-            ca_bundle: table.string("ca_bundle"),
             dialect: text(table.take("sts")),
+            ca_bundle: table.string("ca_bundle"),
             fips: table.boolean("use_fips_endpoint"),
             dual_stack: table.boolean("use_dualstack_endpoint"),
             legacy: None,
@@ -99,26 +99,6 @@ impl Settings {
         settings.check(context);
         settings.global = written.legacy.and_then(|span| settings.global(span, context));
         settings
-    }
-
-    /// Settings that say no more than the region does.
-    pub(super) fn region_alone(&self) -> Self {
-        Self {
-            region: self.region.clone(),
-            endpoint_url: None,
-            sts_url: None,
-            ca_bundle: None,
-            dialect: None,
-            fips: None,
-            dual_stack: None,
-            global: None,
-            obscure: false,
-        }
-    }
-
-    /// The region that the profile states.
-    pub(super) fn region(&self) -> Option<&Region> {
-        self.region.as_ref().map(|region| &region.value)
     }
 
     /// AWS's global endpoint, where the older rule leads to it: for the regions that were there before the regional

@@ -123,8 +123,13 @@ impl Surroundings {
     /// The AWS shared files, credentials and config; `None` where neither the environment nor a home says.
     pub(super) fn aws_files(&self) -> Option<(PathBuf, PathBuf)> {
         let in_home = |name: &str| Some(self.home.as_ref()?.join(".aws").join(name));
-        let credentials = self.aws_shared_credentials_file.clone();
-        let config = self.aws_config_file.clone();
+        // As AWS's tools do, whoever wrote the variable may have left this to them.
+        let whole = |path: &PathBuf| match path.strip_prefix("~") {
+            Ok(rest) => self.home.as_ref().map(|home| home.join(rest)),
+            Err(_) => Some(path.clone()),
+        };
+        let credentials = self.aws_shared_credentials_file.as_ref().and_then(whole);
+        let config = self.aws_config_file.as_ref().and_then(whole);
         Some((
             credentials.or_else(|| in_home("credentials"))?,
             config.or_else(|| in_home("config"))?,
@@ -197,6 +202,8 @@ mod tests {
         let (credentials, config) = of.aws_files().unwrap();
         assert_eq!(credentials, Path::new("/home/me/.aws/credentials"));
         assert_eq!(config, Path::new("/elsewhere"));
+        of.aws_config_file = Some("~/aws/config".into());
+        assert_eq!(of.aws_files().unwrap().1, Path::new("/home/me/aws/config"));
         assert!(Surroundings::default().aws_files().is_none());
     }
 }

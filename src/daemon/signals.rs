@@ -13,7 +13,7 @@ use crate::model::Clock;
 use crate::source::Live;
 use crate::systemd::{self, Sockets};
 
-/// Runs a daemon with the configuration at `path` (else the default one) until SIGTERM or SIGINT; SIGHUP reloads it.
+/// Runs a daemon with the configuration at `path`, else with the one that [`load`] finds, until SIGTERM or SIGINT; SIGHUP reloads it.
 ///
 /// # Errors
 /// [`DaemonFault`] where it does not start.
@@ -34,14 +34,18 @@ pub fn serve_until_told(
         let source = Live::of_state(&config.daemon.state_dir, clock);
         let daemon = Daemon::build(config, surroundings, source, clock, &mut sockets)?;
         sockets.close_unused();
-        run(daemon, surroundings).await
+        run(daemon, path, surroundings).await
     });
     // A file that hangs on a lost server must not keep the daemon from ending.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(daemon: Daemon, surroundings: &Surroundings) -> Result<(), DaemonFault> {
+async fn run(
+    daemon: Daemon,
+    path: Option<&Path>,
+    surroundings: &Surroundings,
+) -> Result<(), DaemonFault> {
     let listen = |kind| signal(kind).map_err(DaemonFault::Runtime);
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -54,7 +58,7 @@ async fn run(daemon: Daemon, surroundings: &Surroundings) -> Result<(), DaemonFa
     info!(profiles, version = env!("CARGO_PKG_VERSION"), "ready");
     systemd::ready(&format!("lends {profiles} profiles"));
 
-    let reload = daemon.reload();
+    let reload = daemon.reload(path);
     let (stop, shutdown) = Shutdown::new();
     let mut serving = pin!(daemon.run(shutdown));
     loop {
