@@ -24,14 +24,17 @@ pub(super) fn settings(
     } else {
         (filled(profile, "endpoint_url"), sts_url(profile, files, context)?)
     };
+    // They choose among AWS's own endpoints.
+    let on_aws = endpoint_url.is_none() && sts_url.is_none();
+    let variant = |key: &str| flag(key).filter(|_| on_aws);
     let written = Written {
         region: profile.text("region"),
         endpoint_url,
         sts_url,
         ca_bundle: filled(profile, "ca_bundle"),
         dialect: None,
-        fips: flag("use_fips_endpoint"),
-        dual_stack: flag("use_dualstack_endpoint"),
+        fips: variant("use_fips_endpoint"),
+        dual_stack: variant("use_dualstack_endpoint"),
         legacy: legacy(profile, context)?,
         obscure: false,
     };
@@ -101,7 +104,7 @@ fn parameters(profile: &Profile, context: &Context<'_>) -> Option<Parameters> {
     let arn = profile.text("role_arn")?;
     let help = "write arn:aws:iam::ACCOUNT:role/NAME (on Ceph arn:aws:iam:::role/NAME)";
     let value = context.findings.check(RoleArn::parse(&arn.value), &arn.span, help)?;
-    let session_name = profile.text("role_session_name");
+    let session_name = filled(profile, "role_session_name");
     if let Some(name) = session_name.as_ref().filter(|name| name.value.contains('{')) {
         let title = "nothing is filled in between braces in this file";
         let help = "write the name itself, or the profile into credbroker's own configuration";

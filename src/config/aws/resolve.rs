@@ -117,7 +117,12 @@ impl<'a> Resolver<'a> {
             }
             (Some(source), None) => self.source(name, &source, visited)?,
         };
-        if walk.roles.is_empty() && !matches!(walk.start, Start::Token(_)) {
+        let of_key = match &walk.start {
+            Start::Key(_) => true,
+            Start::Provider(provider) => !provider.gives_sessions(),
+            Start::Token(_) => false,
+        };
+        if walk.roles.is_empty() && of_key {
             walk.mfa = read::device(profile, self.devices, self.context)?;
         }
         walk.roles.push(read::role(profile, self.context)?);
