@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, in what it calls too"
 )]
 
+mod aws_files;
 mod cli_env;
 mod cli_exec;
 mod cli_process;
