@@ -15,10 +15,11 @@ import os
 import pathlib
 import random
 import re
+import signal
 import sys
 import urllib.parse
 
-from stage import ACCOUNT, BIN, ROOT, Stage
+from stage import ACCOUNT, BIN, ROOT, Stage, wait_for
 
 DIFFERENCES = {
     "session": "A device is asked once: one GetSessionToken session serves its profiles, where botocore sends a code with each role",
@@ -53,9 +54,33 @@ def main():
         for number in range(GENERATED):
             with stage.case(f"generated files, number {number}"):
                 seen |= compare(stage, botocore, generate(random.Random(SEED + number)))
+        with stage.case("a daemon without a configuration lends what the files have, and reads them anew"):
+            serve(stage)
         with stage.case("every difference that is written down is there"):
             assert seen == set(DIFFERENCES), f"not seen: {set(DIFFERENCES) - seen}, not written: {seen - set(DIFFERENCES)}"
     stage.exit()
+
+
+def serve(stage):
+    """`credbroker serve` with nothing but a home: a profile behind a real STS, then one more after SIGHUP."""
+    moto = stage.moto()
+    key = moto.user
+    role = f"[profile {{}}]\nsource_profile = default\nrole_arn = {moto.role}\nendpoint_url = {moto.url}\nregion = eu-west-1\n"
+    config = stage.write("case/config", role.format("'team a:b/c'"))
+    stage.write("case/credentials", f"[default]\naws_access_key_id = {key['AccessKeyId']}\n"
+                                    f"aws_secret_access_key = {key['SecretAccessKey']}\n")
+    env = {**world(stage), "STATE_DIRECTORY": f"{stage.dir}/state", "RUNTIME_DIRECTORY": f"{stage.dir}/run",
+           "CREDBROKER_CONTROL": f"{stage.dir}/run/control.sock"}
+    (stage.dir / "run").mkdir()
+    daemon = stage.spawn("serve", [BIN, "serve"], env)
+    listed = lambda: stage.run(BIN, "list", env=env).stdout
+    wait_for(lambda: "team a:b/c" in listed(), "the daemon", daemon)
+    done = stage.run(BIN, "process", "team a:b/c", env=env, secret_stdout=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["AccessKeyId"].startswith("ASIA")
+    config.write_text(config.read_text() + role.format("more"))
+    daemon.send_signal(signal.SIGHUP)
+    wait_for(lambda: "more" in listed(), "the new profile", daemon)
 
 
 def prepare(stage):

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{LEAST_SCRUBBED, Masked, Rule, looks_secret, rule_of};
-use crate::ini::{self, Document};
+use crate::ini::{Document, ProblemKind};
 
 impl Masked {
     /// Masks `source`, of which `document` was read.
@@ -29,8 +29,18 @@ impl Masked {
             }
         }
         for problem in &document.problems {
-            if !matches!(problem.kind, ini::ProblemKind::DuplicateKey) {
-                masked.hide(source.get(problem.span.clone()).unwrap_or_default());
+            match problem.kind {
+                ProblemKind::DuplicateKey => {}
+                ProblemKind::DuplicateSection => {
+                    let span = &problem.span;
+                    masked.show(source, span.start.saturating_sub(1)..span.end + 1);
+                }
+                ProblemKind::NestedWithoutValue
+                | ProblemKind::NoHeader
+                | ProblemKind::NoKey
+                | ProblemKind::NoValue => {
+                    masked.hide(source.get(problem.span.clone()).unwrap_or_default());
+                }
             }
         }
         masked
@@ -95,6 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ini;
 
     fn masked(source: &str) -> Masked {
         Masked::of_ini(source, &ini::parse(source))
