@@ -145,7 +145,7 @@ fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config,
 fn resolve(own: Option<(&str, &Path)>, surroundings: &Surroundings) -> Result<Config, Faults> {
     let findings = Findings::default();
     let mut sources = Sources::default();
-    let (text, path) = own.unwrap_or(("", Path::new("/")));
+    let (text, path) = own.unwrap_or_else(|| ("", Path::new("/")));
     if own.is_some() {
         sources.add(path, Masked::of(text));
     }

@@ -111,9 +111,9 @@ pub(super) fn serve(
         let [config, credentials] = [&files.config, &files.credentials].map(|it| it.display());
         let title = format!("there are no AWS files: neither {config} nor {credentials}");
         let help = "`aws configure` writes them";
-        findings.add(Fault::whole(title).help(help).as_warning());
+        findings.add(Fault::whole(title).help(help).into_warning());
     }
-    let named = match choice {
+    let listed = match choice {
         Choice::Named(names) => check_names(names, &files, findings),
         Choice::All | Choice::None => BTreeMap::new(),
     };
@@ -121,7 +121,7 @@ pub(super) fn serve(
     let mut served = Served::default();
     let mut odd: Vec<(Fault, Vec<&str>)> = Vec::new();
     for name in files.profiles.keys() {
-        let wanted = named.get(name.as_str());
+        let wanted = listed.get(name.as_str());
         if matches!(choice, Choice::Named(_)) && wanted.is_none() {
             continue;
         }
@@ -150,7 +150,7 @@ pub(super) fn serve(
         }
     }
     for (fault, names) in odd {
-        findings.add(fault.as_warning().of(&left_out(&names)));
+        findings.add(fault.into_warning().of(&left_out(&names)));
     }
     served.files = files.found;
     served

@@ -117,7 +117,7 @@ impl Fault {
     }
 
     /// The same fault, which keeps nobody from starting.
-    pub(super) fn as_warning(self) -> Self {
+    pub(super) fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 

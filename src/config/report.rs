@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::model::{
-    Base, Call, CodeSource, Hop, KeySource, MfaDevice, Plan, Provider, RoleRequest,
-    SessionDuration, StsEndpoint, TokenSource,
+    Base, Call, CodeSource, Hop, KeySource, MfaDevice, Plan, PolicyArn, Provider, Region,
+    RoleRequest, SessionDuration, SourceIdentity, StsEndpoint, TokenSource,
 };
 
 /// What was resolved, or what is wrong.
@@ -46,7 +46,7 @@ fn plan(plan: &Plan) -> Value {
         "base": base(&plan.base),
         "hops": plan.hops().map(hop).collect::<Vec<_>>(),
         "client": {
-            "region": client.region.as_ref().map(|region| region.as_str()),
+            "region": client.region.as_ref().map(Region::as_str),
             "endpoint_url": client.endpoint_url.as_deref(),
             "sts_endpoint_url": client.sts_endpoint_url.as_deref(),
             "ca_bundle": client.ca_bundle,
@@ -131,9 +131,9 @@ fn role(call: &str, request: &RoleRequest, at: &StsEndpoint) -> Value {
         "role_session_name": request.session_name.as_str(),
         "duration_seconds": request.duration.map(SessionDuration::as_secs),
         "external_id": request.external_id.is_some(),
-        "source_identity": request.source_identity.as_ref().map(|identity| identity.as_str()),
+        "source_identity": request.source_identity.as_ref().map(SourceIdentity::as_str),
         "policy": request.policy.is_some(),
-        "policy_arns": request.policy_arns.iter().map(|arn| arn.as_str()).collect::<Vec<_>>(),
+        "policy_arns": request.policy_arns.iter().map(PolicyArn::as_str).collect::<Vec<_>>(),
         "tags": tags,
         "sts": sts(at),
     })

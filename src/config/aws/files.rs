@@ -150,7 +150,7 @@ impl Files {
                 if !missing {
                     self.found.push(path.to_owned());
                     let help = "its profiles are left out";
-                    findings.add(Fault::whole(fault.to_string()).help(help).as_warning());
+                    findings.add(Fault::whole(fault.to_string()).help(help).into_warning());
                 }
                 return;
             }
@@ -235,7 +235,7 @@ fn warn_of_mode(path: &Path, document: &Document<'_>, findings: &Findings) {
         let path = path.display();
         let title = format!("{path} holds keys and is open to others (mode {mode:04o})");
         let help = format!("run: chmod 600 {path}");
-        findings.add(Fault::whole(title).help(help).as_warning());
+        findings.add(Fault::whole(title).help(help).into_warning());
     }
 }
 

@@ -8,6 +8,10 @@ use crate::config::profile::Parameters;
 use crate::config::sts::{Settings, Written};
 use crate::model::{CodeSource, Dialect, MfaDevice, MfaSerial, RoleArn, SessionDuration};
 
+/// Something is no good, and why is among the findings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakenDown;
+
 /// What `profile` says of endpoints and regions (botocore's `ConfiguredEndpointProvider` and `ClientArgsCreator`).
 pub(super) fn settings(
     profile: &Profile,
@@ -22,7 +26,7 @@ pub(super) fn settings(
     let (endpoint_url, sts_url) = if ignored {
         (None, None)
     } else {
-        (filled(profile, "endpoint_url"), sts_url(profile, files, context)?)
+        (filled(profile, "endpoint_url"), sts_url(profile, files, context).ok()?)
     };
     // They choose among AWS's own endpoints.
     let on_aws = endpoint_url.is_none() && sts_url.is_none();
@@ -35,7 +39,7 @@ pub(super) fn settings(
         dialect: None,
         fips: variant("use_fips_endpoint"),
         dual_stack: variant("use_dualstack_endpoint"),
-        legacy: legacy(profile, context)?,
+        legacy: legacy(profile, context).ok()?,
         obscure: false,
     };
     Some(Settings::parse(written, context))
@@ -77,18 +81,21 @@ pub(super) fn role_of_token(
 }
 
 /// The device that `profile` names, if it does, with its codes from where our own configuration says, else from a
-/// person; `None` alone where it is none that could be used.
+/// person.
+///
+/// # Errors
+/// [`TakenDown`] where it is none that could be used.
 pub(super) fn device(
     profile: &Profile,
     devices: &Devices,
     context: &Context<'_>,
-) -> Option<Option<Mfa>> {
-    let Some(text) = profile.text("mfa_serial") else { return Some(None) };
+) -> Result<Option<Mfa>, TakenDown> {
+    let Some(text) = profile.text("mfa_serial") else { return Ok(None) };
     let help = "name a virtual device, whose codes have six digits";
     let serial = MfaSerial::parse(&text.value);
-    let serial = context.findings.check(serial, &text.span, help)?;
+    let serial = context.findings.check(serial, &text.span, help).ok_or(TakenDown)?;
     let known = devices.of_serial(&serial, &text.span);
-    Some(Some(known.unwrap_or_else(|| Mfa {
+    Ok(Some(known.unwrap_or_else(|| Mfa {
         device: MfaDevice { serial, code: CodeSource::Prompt },
         session: SessionDuration::new(SHARED_SECONDS, Dialect::Aws).ok(),
         span: text.span,
@@ -125,29 +132,33 @@ fn parameters(profile: &Profile, context: &Context<'_>) -> Option<Parameters> {
 }
 
 /// `services = NAME`, and in `[services NAME]` the address of STS.
-fn sts_url(profile: &Profile, files: &Files, context: &Context<'_>) -> Option<Option<At<String>>> {
-    let Some(name) = profile.text("services") else { return Some(None) };
+fn sts_url(
+    profile: &Profile,
+    files: &Files,
+    context: &Context<'_>,
+) -> Result<Option<At<String>>, TakenDown> {
+    let Some(name) = profile.text("services") else { return Ok(None) };
     let found = files.services.get(&name.value).filter(|section| section.keys().next().is_some());
     let Some(section) = found else {
         let title =
             format!("there is no section {}", quoted(&format!("[services {}]", name.value)));
         let help = "add it to the config file, or take the key out";
         context.findings.add(Fault::error(name.span, title).help(help));
-        return None;
+        return Err(TakenDown);
     };
-    Some(section.nested("sts", "endpoint_url").filter(|url| !url.value.is_empty()))
+    Ok(section.nested("sts", "endpoint_url").filter(|url| !url.value.is_empty()))
 }
 
-fn legacy(profile: &Profile, context: &Context<'_>) -> Option<Option<Span>> {
-    let Some(word) = filled(profile, "sts_regional_endpoints") else { return Some(None) };
+fn legacy(profile: &Profile, context: &Context<'_>) -> Result<Option<Span>, TakenDown> {
+    let Some(word) = filled(profile, "sts_regional_endpoints") else { return Ok(None) };
     match word.value.as_str() {
-        "legacy" => Some(Some(word.span)),
-        "regional" => Some(None),
+        "legacy" => Ok(Some(word.span)),
+        "regional" => Ok(None),
         other => {
             let title = format!("`sts_regional_endpoints` is never {}", quoted(other));
             let fault = Fault::error(word.span, title);
             context.findings.add(fault.help("write regional, or take it out"));
-            None
+            Err(TakenDown)
         }
     }
 }

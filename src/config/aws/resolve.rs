@@ -72,7 +72,8 @@ impl<'a> Resolver<'a> {
         let name = ProfileName::parse(name);
         let name = self.context.findings.check(name, &span, "choose another name")?;
         let alone = walk.roles.is_empty();
-        let mfa = if alone { read::device(leaf, self.devices, self.context)? } else { walk.mfa };
+        let mfa =
+            if alone { read::device(leaf, self.devices, self.context).ok()? } else { walk.mfa };
         let session = leaf.text("session_token").is_some_and(|it| read::is_true(&it));
         if let Start::Key(source) = &walk.start
             && alone
@@ -104,7 +105,7 @@ impl<'a> Resolver<'a> {
                 return None;
             }
             (None, None) => {
-                let span = profile.text("role_arn").map_or(profile.span(), |arn| arn.span);
+                let span = profile.text("role_arn").map_or_else(|| profile.span(), |arn| arn.span);
                 let fault = Fault::error(span, "a role, but nothing to assume it with");
                 let help = "add source_profile, credential_source or web_identity_token_file; \
                             a profile with keys of its own names itself";
@@ -123,7 +124,7 @@ impl<'a> Resolver<'a> {
             Start::Token(_) => false,
         };
         if walk.roles.is_empty() && of_key {
-            walk.mfa = read::device(profile, self.devices, self.context)?;
+            walk.mfa = read::device(profile, self.devices, self.context).ok()?;
         }
         walk.roles.push(read::role(profile, self.context)?);
         Some(walk)

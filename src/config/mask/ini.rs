@@ -87,13 +87,11 @@ impl Masked {
 fn veil(source: &str) -> String {
     let mut veiled = String::with_capacity(source.len());
     for line in source.split_inclusive(['\n', '\r']) {
-        let is_comment = line.trim_start().starts_with(['#', ';']);
+        let fill = if line.trim_start().starts_with(['#', ';']) { " " } else { "*" };
         for c in line.chars() {
             match c {
                 '\n' | '\r' | ' ' | '\t' => veiled.push(c),
-                c => {
-                    (0..c.len_utf8()).for_each(|_| veiled.push(if is_comment { ' ' } else { '*' }))
-                }
+                c => veiled.push_str(&fill.repeat(c.len_utf8())),
             }
         }
     }
