@@ -203,12 +203,9 @@ impl Settings {
 
     /// The same on the way to `role`: an ARN of `MinIO`'s own is taken by no other.
     fn dialect_of(&self, role: &RoleArn) -> Dialect {
-        match self.dialect() {
-            Dialect::Generic if self.dialect.is_none() && role.partition() == "minio" => {
-                Dialect::Minio
-            }
-            dialect => dialect,
-        }
+        let dialect = self.dialect();
+        let is_open = dialect == Dialect::Generic && self.dialect.is_none();
+        if is_open && role.partition() == "minio" { Dialect::Minio } else { dialect }
     }
 
     /// The endpoint of STS: its own one goes before that of all services.
