@@ -6,6 +6,7 @@
 
 mod held;
 mod lease;
+mod person;
 mod task;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::model::{Clock, LeaseKey, Plan, ProfileName};
@@ -21,6 +23,7 @@ use crate::source::Source;
 
 pub use held::{Form, Held};
 pub use lease::{Lease, LeaseView, Trouble, Unavailable};
+pub use person::{Consent, Errand, Need};
 
 /// The holder of all leases; cloning is cheap.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ struct Inner {
     source: Arc<dyn Source>,
     clock: Clock,
     habits: Habits,
+    /// Told of every change of a lease that may need a person, and of every new set of plans.
+    people: watch::Sender<()>,
 }
 
 /// How long leases are kept, and when a person is asked.
@@ -79,6 +84,7 @@ impl Broker {
             source,
             clock,
             habits,
+            people: watch::Sender::new(()),
         }));
         broker.replace(plans);
         broker
@@ -121,6 +127,7 @@ impl Broker {
         for entry in profiles.values().filter(|entry| entry.plan.eager) {
             self.lease_of(entry).keep(true);
         }
+        self.0.people.send_replace(());
     }
 
     /// The plan of the profile `name`.
@@ -167,9 +174,11 @@ impl Broker {
         let parent = key.parent().map(|parent| self.lease_for(parent));
         let mut leases = lock(&self.0.leases);
         let (lease, _) = leases.entry(key).or_insert_with_key(|key| {
+            let people = Need::of(&key.last.call).map(|_| self.0.people.clone());
             let (lease, task) = task::LeaseTask::new(
                 key,
                 parent,
+                people,
                 Arc::clone(&self.0.source),
                 self.0.clock,
                 self.0.habits,

@@ -23,6 +23,8 @@ pub(super) struct Shared {
     view: ArcSwap<LeaseView>,
     /// Told after each swap.
     changed: watch::Sender<()>,
+    /// Told after each swap too, where the lease may need a person.
+    people: Option<watch::Sender<()>>,
     /// Somebody wants credentials that are not there.
     pub(super) wake: Notify,
     commands: mpsc::Sender<Command>,
@@ -39,7 +41,7 @@ pub(super) enum Command {
     /// Drop what is held.
     Forget(oneshot::Sender<()>),
     /// Do not wait for the end of a pause: what was in the way may be mended.
-    Hurry,
+    Hurry(Option<oneshot::Sender<()>>),
     /// Ask the STS now, whatever is held; but not where something else than this key is held already.
     Refresh { instead_of: Option<String>, done: oneshot::Sender<()> },
 }
@@ -88,10 +90,15 @@ pub enum Unavailable {
 }
 
 impl Lease {
-    pub(super) fn new(commands: mpsc::Sender<Command>, clock: Clock) -> (Self, Arc<Shared>) {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        people: Option<watch::Sender<()>>,
+        clock: Clock,
+    ) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared {
             view: ArcSwap::default(),
             changed: watch::Sender::new(()),
+            people,
             wake: Notify::new(),
             commands,
             eager: AtomicBool::new(false),
@@ -183,7 +190,12 @@ impl Lease {
     /// Has a hop that failed tried again now, rather than at the end of its pause.
     pub(super) fn hurry(&self) {
         // A task with a full queue is at work already.
-        let _ = self.0.commands.try_send(Command::Hurry);
+        let _ = self.0.commands.try_send(Command::Hurry(None));
+    }
+
+    /// The same, carried out when this returns: nobody is told the old failure any more.
+    pub(super) async fn resume(&self) {
+        self.command(|done| Command::Hurry(Some(done)), Instant::now() + RESUME_DEADLINE).await;
     }
 
     /// Forgets what readers see; for a lease whose task has ended.
@@ -254,6 +266,9 @@ impl Shared {
     pub(super) fn publish(&self, view: LeaseView) {
         self.view.store(Arc::new(view));
         self.changed.send_replace(());
+        if let Some(people) = &self.people {
+            people.send_replace(());
+        }
     }
 
     pub(super) fn is_eager(&self) -> bool {
@@ -302,6 +317,9 @@ impl Trouble {
 
 /// What a client is told to wait where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// How long to wait for a lease's task that does nothing but wait.
+const RESUME_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long to wait for a lease's task that may be in the middle of a call.
 const FORGET_DEADLINE: Duration = Duration::from_secs(50);

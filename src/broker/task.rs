@@ -46,12 +46,13 @@ impl LeaseTask {
     pub(super) fn new(
         key: &LeaseKey,
         parent: Option<Lease>,
+        people: Option<watch::Sender<()>>,
         source: Arc<dyn Source>,
         clock: Clock,
         habits: Habits,
     ) -> (Lease, Self) {
         let (sender, commands) = mpsc::channel(COMMANDS);
-        let (lease, shared) = Lease::new(sender, clock);
+        let (lease, shared) = Lease::new(sender, people, clock);
         let root = parent.map_or_else(|| Root::Base(key.base.clone()), Root::Parent);
         let task = Self {
             shared,
@@ -130,14 +131,13 @@ impl LeaseTask {
                     // Whoever wished it may be gone.
                     let _ = done.send(());
                 }
-                Command::Hurry => {
-                    let now = self.clock.now();
-                    if let Some(trouble) = &mut self.view.trouble
-                        && trouble.until.is_some()
-                    {
-                        trouble.until = Some(now);
+                Command::Hurry(done) => {
+                    if self.view.trouble.is_some() {
                         self.failed = Streak::default();
-                        self.wanted = true;
+                        self.try_again();
+                    }
+                    if let Some(done) = done {
+                        let _ = done.send(());
                     }
                 }
                 Command::Refresh { instead_of, done } => {
@@ -162,15 +162,23 @@ impl LeaseTask {
     /// What a person was needed for may be there: somebody has answered for another profile.
     fn hear_of_parent(&mut self) {
         let Root::Parent(parent) = &self.root else { return };
-        let now = self.clock.now();
-        if let Some(trouble) = &mut self.view.trouble
-            && trouble.failure.kind == FailureKind::PersonNeeded
-            && parent.view().trouble.is_none()
-            && parent.view().usable(now).is_some()
+        let (parent, trouble) = (parent.view(), &self.view.trouble);
+        if trouble.as_ref().is_some_and(|it| it.failure.kind == FailureKind::PersonNeeded)
+            && parent.trouble.is_none()
+            && parent.usable(self.clock.now()).is_some()
         {
-            trouble.until = Some(now);
-            self.wanted = true;
+            self.try_again();
         }
+    }
+
+    /// Ends the pause after a failure, for those who ask meanwhile too: they are not told the failure any more.
+    fn try_again(&mut self) {
+        let now = self.clock.now();
+        if let Some(trouble) = &mut self.view.trouble {
+            trouble.until = Some(now);
+        }
+        self.wanted = true;
+        self.shared.publish(self.view.clone());
     }
 
     fn let_go(&mut self) {
@@ -238,7 +246,8 @@ impl LeaseTask {
             self.view.trouble.as_ref().is_some_and(|it| said(&it.failure) == said(&failure));
         if !known {
             let (attempt, held) = (self.failed.failures(), self.view.held.is_some());
-            if kind == FailureKind::Unsettled {
+            if matches!(kind, FailureKind::PersonNeeded | FailureKind::Unsettled) {
+                // A person is told apart, once for all leases that wait.
                 info!(code = failure.code, attempt, held, "{failure}");
             } else {
                 warn!(code = failure.code, attempt, held, "{failure}");

@@ -1,5 +1,6 @@
 //! The broker against a source of its own, in paused time.
 
+mod person;
 mod script;
 mod settling;
 
@@ -10,13 +11,17 @@ use crate::broker::tests::script::{Answer, Script, mfa_plan, plan};
 use crate::model::{Caller, Channel, FailureKind};
 use crate::policy::{Access, Action, Decision};
 
-fn lease(broker: &Broker, profile: &str) -> Lease {
+fn grant(profile: &str) -> Grant {
     let caller = Caller { uid: Some(0), pid: None, channel: Channel::Control };
     let profile = ProfileName::parse(profile).unwrap();
     match Access::new(0).decide(&caller, &profile, Action::Use) {
-        Decision::Allow(grant) => broker.lease(&grant).unwrap(),
+        Decision::Allow(grant) => grant,
         Decision::Refuse(refusal) => panic!("{refusal}"),
     }
+}
+
+fn lease(broker: &Broker, profile: &str) -> Lease {
+    broker.lease(&grant(profile)).unwrap()
 }
 
 async fn key_id(lease: &Lease) -> String {

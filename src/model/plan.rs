@@ -57,6 +57,18 @@ impl LeaseKey {
         let (last, through) = self.through.split_last()?;
         Some(Self { base: self.base.clone(), through: through.to_vec(), last: last.clone() })
     }
+
+    /// Whether this lease is `other`, or lies behind it: `other`'s hops are the first of its own.
+    #[must_use]
+    pub fn starts_with(&self, other: &Self) -> bool {
+        self.base == other.base
+            && self.through.len() >= other.through.len()
+            && other.hops().zip(self.hops()).all(|(theirs, ours)| theirs == ours)
+    }
+
+    fn hops(&self) -> impl Iterator<Item = &Hop> {
+        self.through.iter().chain(std::iter::once(&self.last))
+    }
 }
 
 /// What the first hop is signed with.

@@ -16,7 +16,9 @@ pub struct Access {
 /// What a caller wants to do with a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Renew or drop its lease.
+    /// Answer for the person that it waits for, and end that person's session.
+    Login,
+    /// Renew or drop its lease, and take a code of its device.
     Manage,
     /// Have its credentials, and see its state.
     Use,
@@ -85,7 +87,9 @@ impl Access {
     fn check(&self, caller: &Caller, action: Action) -> Result<(), Refusal> {
         match (caller.channel, action) {
             (Channel::Imds, Action::Use) => Ok(()),
-            (Channel::Imds | Channel::Container, Action::Manage) => Err(Refusal::NotThisWay),
+            (Channel::Imds | Channel::Container, Action::Login | Action::Manage) => {
+                Err(Refusal::NotThisWay)
+            }
             (Channel::Control, _) | (Channel::Container, Action::Use) => match caller.uid {
                 None => Err(Refusal::Unknown),
                 Some(uid) if uid == self.owner || uid == ROOT => Ok(()),
@@ -124,13 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_control_socket_manages() {
-        assert_eq!(decide(Some(1000), Channel::Control, Action::Manage), Ok(()));
-        assert_eq!(
-            decide(Some(1000), Channel::Container, Action::Manage),
-            Err(Refusal::NotThisWay)
-        );
-        assert_eq!(decide(None, Channel::Imds, Action::Manage), Err(Refusal::NotThisWay));
+    fn only_the_control_socket_takes_logins_and_manages() {
+        for action in [Action::Login, Action::Manage] {
+            assert_eq!(decide(Some(1000), Channel::Control, action), Ok(()));
+            assert_eq!(decide(Some(1001), Channel::Control, action), Err(Refusal::WrongUser));
+            for (uid, channel) in [(Some(1000), Channel::Container), (None, Channel::Imds)] {
+                assert_eq!(decide(uid, channel, action), Err(Refusal::NotThisWay));
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A source of the tests' own, and plans for it.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use crate::model::{
     LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Region, RoleArn, RoleRequest,
     SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
 };
-use crate::source::{Asking, Source};
+use crate::source::{Asking, Codes, Oidc, People, Source};
 
 /// A source that answers from a script; with the script at its end, with sessions of an hour.
 #[derive(Debug)]
@@ -22,12 +23,14 @@ pub(super) struct Script {
     takes: Duration,
     answers: Mutex<VecDeque<Answer>>,
     pub(super) calls: Mutex<Vec<(String, String)>>,
+    people: Option<People>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Fail(FailureKind),
     Life(Duration),
+    WrongCode,
 }
 
 impl Script {
@@ -37,7 +40,16 @@ impl Script {
             takes,
             answers: Mutex::new(answers.iter().cloned().collect()),
             calls: Mutex::default(),
+            people: None,
         })
+    }
+
+    /// The same with people to ask, whose codes are written down in `directory`.
+    pub(super) fn with_people(directory: &Path, answers: &[Answer]) -> Arc<Self> {
+        let script = Arc::into_inner(Self::new(Duration::ZERO, answers)).unwrap();
+        let codes = Codes::open(directory, script.clock);
+        let people = Some(People { codes, oidc: Oidc::new(script.clock) });
+        Arc::new(Self { people, ..script })
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -63,6 +75,10 @@ impl Source for Script {
         Box::pin(async { Ok(Signer::LongTerm(Arc::new(key))) })
     }
 
+    fn people(&self) -> Option<&People> {
+        self.people.as_ref()
+    }
+
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
         Box::pin(async move {
             let from = match from {
@@ -74,6 +90,9 @@ impl Source for Script {
                 Some(role) => role.role_name().to_owned(),
                 None => "USER".to_owned(),
             };
+            if let (Some(device), Some(people)) = (hop.call.device(), &self.people) {
+                people.codes.take(device).await?;
+            }
             let count = {
                 let mut calls = lock(&self.calls);
                 calls.push((from, role.clone()));
@@ -85,6 +104,10 @@ impl Source for Script {
             let life = match answer {
                 None => Duration::from_hours(1),
                 Some(Answer::Life(life)) => life,
+                Some(Answer::WrongCode) => {
+                    let kind = FailureKind::PersonNeeded;
+                    return Err(Failure::new(kind, "InvalidMfaCode", "wrong; wait for the next"));
+                }
                 Some(Answer::Fail(kind)) => return Err(Failure::new(kind, "Code", "no")),
             };
             Ok(SessionCredentials {
@@ -97,6 +120,19 @@ impl Source for Script {
             })
         })
     }
+}
+
+/// A plan whose first hop is a session of the key with a code that a person gives.
+pub(super) fn plan_of_person(profile: &str, roles: &[&str]) -> Plan {
+    let mut plan = plan(profile, roles);
+    let session = Call::GetSessionToken { device: Some(device()), duration: None };
+    plan.through.insert(0, Hop { call: session, ..hop("any") });
+    plan
+}
+
+pub(super) fn device() -> MfaDevice {
+    let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
+    MfaDevice { serial, code: CodeSource::Prompt }
 }
 
 fn hop(role: &str) -> Hop {
