@@ -70,8 +70,11 @@ async fn main() {
     let (_stop, shutdown) = Shutdown::new();
     let key = Key::new([7; 32]);
     let broker = broker();
-    let container =
-        Container { desk: Desk::new(Access::new(1), broker.clone()), key: key.clone(), epoch: 0 };
+    let container = Container {
+        desk: Desk::new(Access::new(1), broker.clone()),
+        key: key.clone(),
+        epoch: Epoch::new(0),
+    };
     let door = TcpDoor::bind(([127, 0, 0, 1], 0).into(), Channel::Container).unwrap();
     let ours = door.address();
     let serving = tokio::spawn(serve(door, Arc::new(container), shutdown));

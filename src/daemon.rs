@@ -4,6 +4,7 @@
 //! the same in reverse: no new connections, the requests under way finish, the leases end, their secrets are wiped.
 
 mod fault;
+mod notice;
 mod signals;
 mod state;
 
@@ -23,7 +24,7 @@ use crate::daemon::state::StateDirectory;
 use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach, TcpDoor};
 use crate::endpoint::server::{Shutdown, serve};
-use crate::endpoint::{Container, Control, Desk, Imds};
+use crate::endpoint::{Container, Control, Desk, Epoch, Imds};
 use crate::model::{Channel, Clock};
 use crate::policy::Access;
 use crate::seal::Key;
@@ -61,6 +62,8 @@ impl Daemon {
         let state = StateDirectory::open(state_dir)
             .map_err(|error| DaemonFault::StateDirectory(state_dir.clone(), error))?;
         let key = state.token_key()?;
+        let epoch =
+            state.epoch().map_err(|error| DaemonFault::StateDirectory(state_dir.clone(), error))?;
         let control_door = match sockets.unix(CONTROL)? {
             Some(socket) => ControlDoor::adopt(socket),
             None => ControlDoor::bind(&config.daemon.control, reach(surroundings)),
@@ -82,7 +85,7 @@ impl Daemon {
         let mut metadata = Vec::new();
         for (endpoint, door) in doors {
             match &endpoint.kind {
-                EndpointKind::Container => containers.push((door, container(&desk, &key))),
+                EndpointKind::Container => containers.push((door, container(&desk, &key, &epoch))),
                 EndpointKind::Imds { profiles, http_tokens } => {
                     let imds = Imds {
                         name: endpoint.name.clone(),
@@ -98,7 +101,7 @@ impl Daemon {
         let container_url =
             containers.first().map(|(door, _)| format!("http://{}/v1/credentials", door.address()));
         let started = clock.now();
-        let control = Control { desk, key, epoch: EPOCH, container_url, endpoints, started };
+        let control = Control { desk, key, epoch, container_url, endpoints, started };
         Ok(Self { config, broker, control: (control_door, control), containers, metadata })
     }
 
@@ -133,7 +136,10 @@ impl Daemon {
         for (door, imds) in self.metadata {
             serving.spawn(serve(door, Arc::new(imds), shutdown.clone()));
         }
+        let mut telling = JoinSet::new();
+        telling.spawn(notice::tell(self.broker.clone(), self.config.daemon.notify));
         while serving.join_next().await.is_some() {}
+        telling.shutdown().await;
         self.broker.stop().await;
     }
 }
@@ -235,8 +241,8 @@ fn free_port(
     Ok(door)
 }
 
-fn container(desk: &Desk, key: &Key) -> Container {
-    Container { desk: desk.clone(), key: key.clone(), epoch: EPOCH }
+fn container(desk: &Desk, key: &Key, epoch: &Epoch) -> Container {
+    Container { desk: desk.clone(), key: key.clone(), epoch: epoch.clone() }
 }
 
 fn statuses(config: &Config, doors: &[(&EndpointConfig, TcpDoor)]) -> Vec<EndpointStatus> {
@@ -259,6 +265,3 @@ fn statuses(config: &Config, doors: &[(&EndpointConfig, TcpDoor)]) -> Vec<Endpoi
 
 /// The control socket's name, for systemd's `FileDescriptorName=` and for `status`.
 const CONTROL: &str = "control";
-
-/// The epoch of all tickets.
-const EPOCH: u64 = 0;

@@ -11,6 +11,7 @@ pub mod ticket;
 
 mod container;
 mod desk;
+mod epoch;
 mod guard;
 mod imds;
 mod path;
@@ -29,6 +30,7 @@ use crate::model::Caller;
 pub use container::Container;
 pub use control::Control;
 pub use desk::Desk;
+pub use epoch::Epoch;
 pub use imds::Imds;
 pub use reply::Reply;
 

@@ -50,6 +50,7 @@ mod tests {
             next_attempt: None,
             issuances: 0,
             trouble,
+            mfa: None,
         };
         complaint(&status).map(|complaint| complaint.exit)
     }

@@ -1,5 +1,6 @@
 //! `status`: what the daemon holds, and how it stands with each profile.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -58,6 +59,15 @@ fn render(status: &Status, now: SystemTime) -> String {
         text.push('\n');
         text.push_str(&render_profiles(&status.profiles, now));
     }
+    let sessions: BTreeSet<_> = status.profiles.iter().filter_map(|it| it.mfa.as_ref()).collect();
+    if !sessions.is_empty() {
+        text.push('\n');
+        let rows = sessions.into_iter().map(|session| {
+            let ends = table::when(session.expires.as_deref(), now);
+            vec![session.serial.clone(), word(session.state).to_owned(), ends]
+        });
+        text.push_str(&table::columns(&["MFA SESSION", "STATE", "ENDS"], rows));
+    }
     text
 }
 
@@ -104,6 +114,13 @@ fn render_profile(profile: &ProfileStatus, now: SystemTime) -> String {
         next_call(profile.next_attempt.as_deref(), now),
     );
     lines.push(("sessions", profile.issuances.to_string()));
+    if let Some(mfa) = &profile.mfa {
+        let ends = match mfa.expires.as_deref() {
+            Some(at) => format!(", ends {} ({at})", table::when(Some(at), now)),
+            None => String::new(),
+        };
+        lines.push(("mfa", format!("{}, {}{ends}", mfa.serial, word(mfa.state))));
+    }
     if let Some(trouble) = &profile.trouble {
         let since = table::when(Some(&trouble.at), now);
         lines.push(("trouble", format!("{} ({}, {since})", trouble.message, trouble.code)));
@@ -120,7 +137,7 @@ fn next_call(at: Option<&str>, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::control::wire::{EndpointStatus, Trouble};
+    use crate::endpoint::control::wire::{EndpointStatus, MfaSession, Trouble};
     use crate::model::parse_timestamp;
 
     fn reader() -> ProfileStatus {
@@ -136,6 +153,7 @@ mod tests {
             next_attempt: Some("2026-01-02T03:11:30Z".into()),
             issuances: 3,
             trouble: None,
+            mfa: None,
         }
     }
 
@@ -211,5 +229,33 @@ next call   in 11 min (2026-01-02T03:11:30Z)
 sessions    3
 "
         );
+    }
+    #[test]
+    fn the_session_of_a_device_is_told_once_for_all_profiles() {
+        let now = parse_timestamp("2026-01-02T03:00:00Z").unwrap();
+        let mfa = Some(MfaSession {
+            serial: "arn:aws:iam::123456789012:mfa/me".into(),
+            state: ProfileState::Held,
+            expires: Some("2026-01-02T14:10:00Z".into()),
+        });
+        let admin = ProfileStatus { mfa, ..reader() };
+        let told = render_profile(&admin, now);
+        assert!(
+            told.ends_with(
+                "mfa         arn:aws:iam::123456789012:mfa/me, held, ends in 11 h (2026-01-02T14:10:00Z)\n"
+            ),
+            "{told}"
+        );
+        let status = Status {
+            version: "0.1.0".into(),
+            pid: 42,
+            started: "2026-01-01T22:00:00Z".into(),
+            endpoints: Vec::new(),
+            profiles: vec![admin.clone(), admin],
+        };
+        let told = render(&status, now);
+        let table = "\nMFA SESSION                       STATE  ENDS\n\
+                     arn:aws:iam::123456789012:mfa/me  held   in 11 h\n";
+        assert!(told.ends_with(table), "{told}");
     }
 }

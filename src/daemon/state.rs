@@ -1,6 +1,7 @@
 //! The state directory: what outlives the daemon.
 //!
 //! ```text
+//! epoch         the epoch of tickets, raised when all of them are to end
 //! token.key     what tickets and IMDS tokens are signed with; mode 0600
 //! port-NAME     the free port that the endpoint NAME was given
 //! mfa/          which MFA codes were sent (written by the source, before each is sent)
@@ -11,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::endpoint::Epoch;
 use crate::files;
 use crate::seal::{Key, KeyFault};
 
@@ -38,6 +40,11 @@ impl StateDirectory {
     /// What tickets and tokens are signed with, so that they outlive a restart.
     pub(super) fn token_key(&self) -> Result<Key, KeyFault> {
         Key::load_or_create(&self.0.join("token.key"))
+    }
+
+    /// The epoch of tickets, which is raised for good.
+    pub(super) fn epoch(&self) -> io::Result<Epoch> {
+        Epoch::open(&self.0.join("epoch"))
     }
 
     /// The port that the endpoint called `name` was given before; zero, which the kernel replaces by a free one,

@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use tracing::debug;
 
 use crate::broker::Form;
-use crate::endpoint::Endpoint;
 use crate::endpoint::desk::{Desk, Empty, PERSON_NEEDED, Turned, sentence};
 use crate::endpoint::guard::{self, Objection};
 use crate::endpoint::path::Segments;
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, No, Reply};
 use crate::endpoint::ticket::TicketClaims;
+use crate::endpoint::{Endpoint, Epoch};
 use crate::model::{Caller, Channel};
 use crate::policy::Action;
 use crate::seal::Key;
@@ -31,7 +31,7 @@ pub struct Container {
     /// What tickets are signed with.
     pub key: Key,
     /// The epoch of the tickets that are good.
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 impl Endpoint for Container {
@@ -71,10 +71,14 @@ impl Container {
             )),
             (Some(ticket), None) => {
                 let now = self.desk.broker().clock().now();
-                TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch, now).map_err(|why| {
-                    debug!(%why, "ticket refused");
-                    refused("the ticket is not good or no longer so; get another: credbroker exec")
-                })
+                TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch.get(), now).map_err(
+                    |why| {
+                        debug!(%why, "ticket refused");
+                        refused(
+                            "the ticket is not good or no longer so; get another: credbroker exec",
+                        )
+                    },
+                )
             }
             (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
         }

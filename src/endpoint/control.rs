@@ -1,8 +1,10 @@
 //! The control socket: what the command line asks the daemon, over a Unix socket on which the kernel names the caller.
 //!
-//! The paths and types are in [`wire`]; how a profile's state is told is in `view`. Every request is decided for its
+//! The paths and types are in [`wire`]; how a profile's state is told is in `view`, what people do in `login`. Every request is decided for its
 //! profile; lists hold what the caller may have and nothing else.
 
+mod login;
+mod refusal;
 mod view;
 pub mod wire;
 
@@ -15,19 +17,23 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use crate::broker::{Form, Lease, Unavailable};
-use crate::endpoint::Endpoint;
+use crate::broker::{Form, Lease};
+use crate::endpoint::control::refusal::{
+    Denied, bad_request, forbidden, misconfigured, unavailable,
+};
 use crate::endpoint::control::view::{client, entry, nearest, status, ticket};
 use crate::endpoint::control::wire::{
-    EndpointStatus, ErrorBody, ProfileList, Reason, Status, TicketRequest,
+    EndpointStatus, ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
 };
-use crate::endpoint::desk::{Desk, Empty, Granted, PERSON_NEEDED, Turned, sentence};
+use crate::endpoint::desk::{Desk, Granted, Turned};
 use crate::endpoint::guard;
 use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render;
-use crate::endpoint::reply::{self, No, Reply, whole_seconds};
+use crate::endpoint::reply::{self, Reply};
 use crate::endpoint::ticket::TicketClaims;
+use crate::endpoint::{Endpoint, Epoch};
 use crate::model::{Caller, ProfileName, timestamp};
 use crate::policy::Action;
 use crate::seal::Key;
@@ -40,7 +46,7 @@ pub struct Control {
     /// What tickets are signed with.
     pub key: Key,
     /// The epoch of the tickets that are given out.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` is to be; `None` where there is no container endpoint.
     pub container_url: Option<String>,
     /// What the daemon listens on.
@@ -52,33 +58,7 @@ pub struct Control {
 impl Endpoint for Control {
     async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
         let (request, body) = request.into_parts();
-        match self.route(&request, body, caller).await {
-            Ok(reply) => reply,
-            Err(Denied::Method(allowed)) => {
-                let error = bad_request("this path takes another method");
-                let body = serde_json::to_vec(&error).unwrap_or_default();
-                reply::error(No::MethodNotAllowed(allowed), body)
-            }
-            Err(Denied::TooLarge) => {
-                let error = bad_request("the body is too large");
-                reply::error(No::TooLarge, serde_json::to_vec(&error).unwrap_or_default())
-            }
-            Err(Denied::Said(error)) => reply::control_error(&error),
-        }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-enum Denied {
-    Method(&'static str),
-    Said(ErrorBody),
-    TooLarge,
-}
-
-impl From<ErrorBody> for Denied {
-    fn from(error: ErrorBody) -> Self {
-        Self::Said(error)
+        self.route(&request, body, caller).await.unwrap_or_else(Denied::reply)
     }
 }
 
@@ -101,6 +81,14 @@ impl Control {
                 expect(request, &Method::GET)?;
                 Ok(answer(&self.profiles(caller)))
             }
+            ["v1", "waiting"] => {
+                expect(request, &Method::GET)?;
+                Ok(answer(&self.waiting(caller)))
+            }
+            ["v1", "logout"] => {
+                expect(request, &Method::POST)?;
+                self.log_out_of_all(caller).await
+            }
             ["v1", "profiles", name, verb] => {
                 let name = decode(name)
                     .and_then(|name| ProfileName::parse(&name).ok())
@@ -122,7 +110,8 @@ impl Control {
         let (method, action) = match verb {
             "client" | "credentials" | "status" => (Method::GET, Action::Use),
             "ticket" => (Method::POST, Action::Use),
-            "forget" | "refresh" => (Method::POST, Action::Manage),
+            "login" | "logout" => (Method::POST, Action::Login),
+            "code" | "forget" | "refresh" => (Method::POST, Action::Manage),
             _ => return Err(bad_request("there is nothing at this path").into()),
         };
         expect(request, &method)?;
@@ -135,14 +124,17 @@ impl Control {
                 Desk::note_lent(caller, name, &held);
                 return Ok(reply::json(held.body(Form::Process, render::process)));
             }
+            "code" => return self.code(&granted, caller).await,
             "forget" => lease.forget().await,
+            "login" => return self.login(&granted, caller, &read(body).await?).await,
+            "logout" => self.log_out(&granted, caller).await,
             "refresh" => {
                 lease.refresh(PATIENCE).await.map_err(|why| unavailable(why, name))?;
             }
             "ticket" => return self.ticket(&granted, caller, body).await,
             _ => {}
         }
-        Ok(answer(&status(&granted.plan, &lease.view(), self.now())))
+        Ok(answer(&self.status_of(&granted, &lease)))
     }
 
     async fn ticket(
@@ -156,20 +148,18 @@ impl Control {
         if !(1..=MAX_TICKET_SECONDS).contains(&wish.ttl_seconds) {
             return Err(bad_request("a ticket lives 1 to 43200 seconds").into());
         }
-        let url = self.container_url.as_deref().ok_or_else(|| ErrorBody {
-            reason: Reason::Misconfigured,
-            code: "NoContainerEndpoint".to_owned(),
-            message:
+        let url = self.container_url.as_deref().ok_or_else(|| {
+            misconfigured(
+                "NoContainerEndpoint",
                 "there is no container endpoint for a ticket; add an [[endpoint]] with kind = \
-                      \"container\" to the configuration"
-                    .to_owned(),
-            retry_after_seconds: None,
+                 \"container\" to the configuration",
+            )
         })?;
         // The policy has let the caller pass, which it does only by its user.
         let uid = caller.uid.ok_or_else(|| forbidden(&granted.plan.profile))?;
         let expires = self.now() + Duration::from_secs(wish.ttl_seconds);
         let profile = granted.plan.profile.clone();
-        let claims = TicketClaims { profile, uid, expires, epoch: self.epoch };
+        let claims = TicketClaims { profile, uid, expires, epoch: self.epoch.get() };
         let secret = claims.issue(&self.key).map_err(|_| ErrorBody {
             reason: Reason::NotNow,
             code: "NoRandomness".to_owned(),
@@ -195,11 +185,15 @@ impl Control {
         Ok((granted, lease))
     }
 
+    fn status_of(&self, granted: &Granted, lease: &Lease) -> ProfileStatus {
+        let session = self.desk.broker().device_session(&granted.plan);
+        status(&granted.plan, &lease.view(), session, self.now())
+    }
+
     fn status(&self, caller: &Caller) -> Status {
-        let now = self.now();
         let profiles = self.visible(caller).into_iter().filter_map(|granted| {
             let lease = self.desk.lease(&granted)?;
-            Some(status(&granted.plan, &lease.view(), now))
+            Some(self.status_of(&granted, &lease))
         });
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -232,7 +226,7 @@ impl Control {
     fn visible(&self, caller: &Caller) -> Vec<Granted> {
         let names: Vec<_> =
             self.desk.broker().plans().iter().map(|plan| plan.profile.clone()).collect();
-        self.desk.open_to(caller, names.into_iter()).collect()
+        self.desk.open_to(caller, Action::Use, names.into_iter()).collect()
     }
 
     fn now(&self) -> SystemTime {
@@ -250,10 +244,11 @@ fn expect(request: &Parts, method: &Method) -> Result<(), Denied> {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Denied> {
+/// The body of a request, which may hold a code and is wiped.
+async fn read(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Denied> {
     let limited = Limited::new(body, MAX_BODY_BYTES).collect();
     match tokio::time::timeout(BODY_DEADLINE, limited).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Ok(read)) => Ok(Zeroizing::new(read.to_bytes().into())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Denied::TooLarge),
         Ok(Err(_)) | Err(_) => Err(bad_request("the body did not come").into()),
     }
@@ -261,47 +256,6 @@ async fn read(body: Incoming) -> Result<Bytes, Denied> {
 
 fn answer(content: &impl Serialize) -> Reply {
     reply::json(serde_json::to_vec(content).unwrap_or_default())
-}
-
-fn bad_request(message: &str) -> ErrorBody {
-    ErrorBody {
-        reason: Reason::BadRequest,
-        code: "BadRequest".to_owned(),
-        message: message.to_owned(),
-        retry_after_seconds: None,
-    }
-}
-
-fn forbidden(profile: &ProfileName) -> ErrorBody {
-    ErrorBody {
-        reason: Reason::Forbidden,
-        code: "AccessDenied".to_owned(),
-        message: format!(
-            "the policy does not let you have the profile `{profile}`; ask who runs the daemon"
-        ),
-        retry_after_seconds: None,
-    }
-}
-
-fn unavailable(why: Unavailable, profile: &ProfileName) -> ErrorBody {
-    let pending = "the STS is still being asked; try again";
-    let (reason, failure, after) = match Empty::from(why) {
-        Empty::NotNow(after, failure) => (Reason::NotNow, failure, Some(whole_seconds(after))),
-        Empty::Person(failure) => (Reason::PersonNeeded, Some(failure), None),
-        Empty::Refused(failure) => (Reason::Refused, Some(failure), None),
-        Empty::Misconfigured(failure) => (Reason::Misconfigured, Some(failure), None),
-    };
-    let code = match (&failure, reason) {
-        (_, Reason::PersonNeeded) => PERSON_NEEDED,
-        (Some(failure), _) => &failure.code,
-        (None, _) => "NotNow",
-    };
-    ErrorBody {
-        reason,
-        code: code.to_owned(),
-        message: failure.as_ref().map_or_else(|| pending.to_owned(), |it| sentence(it, profile)),
-        retry_after_seconds: after,
-    }
 }
 
 /// `credbroker process` has 20 seconds before its own callers give up (contract C).

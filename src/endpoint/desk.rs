@@ -20,7 +20,7 @@ pub struct Desk {
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) plan: Arc<Plan>,
-    grant: Grant,
+    pub(super) grant: Grant,
 }
 
 /// Why a caller gets nothing.
@@ -83,13 +83,14 @@ impl Desk {
         }
     }
 
-    /// The profiles of `names` that the caller may have, in order; nothing is written down.
+    /// The profiles of `names` with which the caller may do `action`, in order; nothing is written down.
     pub(super) fn open_to<'a>(
         &'a self,
         caller: &'a Caller,
+        action: Action,
         names: impl Iterator<Item = ProfileName> + 'a,
     ) -> impl Iterator<Item = Granted> + 'a {
-        names.filter_map(|name| match self.access.decide(caller, &name, Action::Use) {
+        names.filter_map(move |name| match self.access.decide(caller, &name, action) {
             Decision::Allow(grant) => self.broker.plan(&name).map(|plan| Granted { plan, grant }),
             Decision::Refuse(_) => None,
         })
@@ -110,6 +111,18 @@ impl Desk {
             peer.pid = caller.pid,
             access_key.id = held.credentials().access_key_id,
             "lent"
+        );
+    }
+
+    /// Writes down what the caller has done for a profile, or to it.
+    pub(super) fn note_deed(caller: &Caller, profile: &ProfileName, deed: &'static str) {
+        info!(
+            target: AUDIT,
+            %profile,
+            channel = channel(caller),
+            peer.uid = caller.uid,
+            peer.pid = caller.pid,
+            "{deed}"
         );
     }
 }

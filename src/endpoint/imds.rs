@@ -31,6 +31,7 @@ use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, No, Reply, TOKEN_TTL};
 use crate::endpoint::token::{self, Binding, TokenTtl};
 use crate::model::{Caller, Failure, ProfileName, timestamp};
+use crate::policy::Action;
 use crate::seal::Key;
 
 /// An IMDS endpoint.
@@ -166,7 +167,7 @@ impl Imds {
     /// The first profile that the caller may have and whose name clients can put into a URL.
     fn offer(&self, caller: &Caller) -> Option<Granted> {
         let names = self.profiles.iter().filter(|name| name.is_url_safe()).cloned();
-        self.desk.open_to(caller, names).next()
+        self.desk.open_to(caller, Action::Use, names).next()
     }
 
     fn binding<'a>(&'a self, caller: &Caller) -> Binding<'a> {

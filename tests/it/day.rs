@@ -16,7 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Desk, Imds};
+use credbroker::endpoint::{Container, Desk, Epoch, Imds};
 use credbroker::model::{Channel, Clock, parse_timestamp, timestamp};
 use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
@@ -115,7 +115,7 @@ impl World {
         let broker = Broker::start(config.plans, source, clock, Habits::default());
         let desk = Desk::new(Access::new(1000), broker.clone());
         let key = Key::new([5; 32]);
-        let container = Container { desk: desk.clone(), key: key.clone(), epoch: 0 };
+        let container = Container { desk: desk.clone(), key: key.clone(), epoch: Epoch::new(0) };
         let imds = Imds {
             name: "metadata".to_owned(),
             profiles: vec![name("it")],

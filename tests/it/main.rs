@@ -31,5 +31,6 @@ mod wire_container;
 mod wire_control;
 mod wire_imds;
 mod wire_load;
+mod wire_login;
 mod wire_server;
 mod wire_tokens;

@@ -9,15 +9,16 @@ use std::time::{Duration, SystemTime};
 use credbroker::broker::{Broker, Habits};
 use credbroker::endpoint::server::{Shutdown, Stop, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Control, Desk, Endpoint, Imds};
+use credbroker::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds};
 use credbroker::model::{
-    Base, Call, Caller, Channel, ClientSettings, Clock, Dialect, Failure, FailureKind, Hop,
-    KeySource, LongTermKey, Plan, ProfileName, Region, RoleArn, RoleRequest, SessionCredentials,
-    SessionName, SessionTags, Signer, StsEndpoint, Validity, parse_timestamp,
+    Base, Call, Caller, Channel, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind,
+    Hop, KeySource, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Region, RoleArn,
+    RoleRequest, SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
+    parse_timestamp,
 };
 use credbroker::policy::Access;
 use credbroker::seal::Key;
-use credbroker::source::{Asking, Source};
+use credbroker::source::{Asking, Codes, Oidc, People, Source};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -32,6 +33,7 @@ pub(crate) struct Sts {
     clock: Clock,
     script: Mutex<VecDeque<Step>>,
     calls: Mutex<usize>,
+    people: Option<People>,
 }
 
 /// How the STS answers one call.
@@ -46,8 +48,12 @@ pub(crate) enum Step {
 impl Sts {
     /// An STS whose clock shows `start` now and then moves with tokio's.
     pub(crate) fn at(start: SystemTime) -> Arc<Self> {
+        Arc::new(Self::new(start))
+    }
+
+    fn new(start: SystemTime) -> Self {
         let clock = Clock::simulated(start);
-        Arc::new(Self { clock, script: Mutex::default(), calls: Mutex::default() })
+        Self { clock, script: Mutex::default(), calls: Mutex::default(), people: None }
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -64,6 +70,10 @@ impl Sts {
 }
 
 impl Source for Sts {
+    fn people(&self) -> Option<&People> {
+        self.people.as_ref()
+    }
+
     fn root<'a>(&'a self, _base: &'a Base) -> Asking<'a, Signer> {
         let key = LongTermKey {
             access_key_id: "AKIAROOT".to_owned(),
@@ -74,6 +84,9 @@ impl Source for Sts {
 
     fn assume<'a>(&'a self, _from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials> {
         Box::pin(async move {
+            if let (Some(device), Some(people)) = (hop.call.device(), &self.people) {
+                people.codes.take(device).await?;
+            }
             let count = {
                 let mut calls = self.calls.lock().unwrap();
                 *calls += 1;
@@ -88,13 +101,14 @@ impl Source for Sts {
                 }
             }
             let issued = self.clock.now();
-            let role = hop.call.role_arn().unwrap();
+            let role = hop.call.role_arn();
+            let name = role.map_or("user", RoleArn::role_name).to_uppercase();
             Ok(SessionCredentials {
-                access_key_id: format!("ASIA{}{count}", role.role_name().to_uppercase()),
+                access_key_id: format!("ASIA{name}{count}"),
                 secret_access_key: SecretString::from(format!("secret/{count}+\"quoted\"")),
                 session_token: SecretString::from(format!("token/{count}+==")),
                 validity: Validity::new(issued, issued + Duration::from_hours(1)).unwrap(),
-                account_id: role.account(),
+                account_id: role.and_then(RoleArn::account),
                 arn: None,
             })
         })
@@ -106,6 +120,7 @@ pub(crate) struct World {
     pub(crate) sts: Arc<Sts>,
     pub(crate) broker: Broker,
     pub(crate) key: Key,
+    pub(crate) epoch: Epoch,
     owner: u32,
 }
 
@@ -125,11 +140,37 @@ impl World {
     }
 
     pub(crate) fn with(plans: Vec<Plan>) -> Self {
-        let start = parse_timestamp("2026-01-02T03:04:05.9Z").unwrap();
-        let sts = Sts::at(start);
+        Self::of(Sts::at(start()), plans)
+    }
+
+    /// A world with people in it, whose codes are written down in `directory`: `admin` and `deploy` stand on the session
+    /// of one device, `long` wants a code of the same device for itself, and `reader` needs nobody.
+    pub(crate) fn of_people(directory: &Path) -> Self {
+        let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
+        let device = Some(MfaDevice { serial, code: CodeSource::Prompt });
+        let behind = |profile: &str, role: &str| {
+            let mut plan = plan(profile, role);
+            let call = Call::GetSessionToken { device: device.clone(), duration: None };
+            plan.through.push(Hop { call, ..plan.last.clone() });
+            plan
+        };
+        let admin = behind("admin", "arn:aws:iam::123456789012:role/Admin");
+        let deploy = behind("deploy", "arn:aws:iam::123456789012:role/Deploy");
+        let mut long = plan("long", "arn:aws:iam::123456789012:role/Long");
+        if let Call::AssumeRole { device: none, .. } = &mut long.last.call {
+            none.clone_from(&device);
+        }
+        let reader = plan("reader", "arn:aws:iam::123456789012:role/Reader");
+        let mut sts = Sts::new(start());
+        let codes = Codes::open(directory, sts.clock);
+        sts.people = Some(People { codes, oidc: Oidc::new(sts.clock) });
+        Self::of(Arc::new(sts), vec![admin, deploy, long, reader])
+    }
+
+    fn of(sts: Arc<Sts>, plans: Vec<Plan>) -> Self {
         let source: Arc<dyn Source> = Arc::<Sts>::clone(&sts);
         let broker = Broker::start(plans, source, sts.clock, Habits::default());
-        Self { sts, broker, key: Key::new([9; 32]), owner: OWNER }
+        Self { sts, broker, key: Key::new([9; 32]), epoch: Epoch::new(1), owner: OWNER }
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -152,14 +193,14 @@ impl World {
     }
 
     pub(crate) fn container(&self) -> Container {
-        Container { desk: self.desk(), key: self.key.clone(), epoch: 1 }
+        Container { desk: self.desk(), key: self.key.clone(), epoch: self.epoch.clone() }
     }
 
     pub(crate) fn control(&self) -> Control {
         Control {
             desk: self.desk(),
             key: self.key.clone(),
-            epoch: 1,
+            epoch: self.epoch.clone(),
             container_url: Some("http://127.0.0.1:9911/v1/credentials".to_owned()),
             endpoints: Vec::new(),
             started: self.now(),
@@ -173,9 +214,13 @@ impl World {
 
     pub(crate) fn ticket_for(&self, profile: &str, uid: u32, ttl: Duration) -> String {
         let expires = self.now() + ttl;
-        let claims = TicketClaims { profile: name(profile), uid, expires, epoch: 1 };
+        let claims = TicketClaims { profile: name(profile), uid, expires, epoch: self.epoch.get() };
         claims.issue(&self.key).unwrap().expose_secret().to_owned()
     }
+}
+
+fn start() -> SystemTime {
+    parse_timestamp("2026-01-02T03:04:05.9Z").unwrap()
 }
 
 pub(crate) fn name(text: &str) -> ProfileName {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credbroker::endpoint::Container;
 use credbroker::endpoint::listener::TcpDoor;
 use credbroker::endpoint::server::{Shutdown, serve};
+use credbroker::endpoint::{Container, Epoch};
 use credbroker::model::{Channel, FailureKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::advance;
@@ -70,7 +70,7 @@ async fn without_a_good_ticket_there_is_nothing() {
     let twice = format!("Authorization: {good}\r\nAuthorization: {good}\r\n");
     assert_eq!(request(&container, &format!("GET {PATH}"), &twice).await.status(), 401);
     let mut revoked = world.container();
-    revoked.epoch = 2;
+    revoked.epoch = Epoch::new(2);
     assert_eq!(get(&Arc::new(revoked), &good).await.status(), 401);
     assert_eq!(get(&container, &good).await.status(), 200);
     assert_eq!(world.sts.calls(), 1, "nobody without a ticket makes the STS be asked");

@@ -18,7 +18,7 @@ use tokio::time::advance;
 
 use crate::wire::{OWNER, Response, Step, World, anybody, ask, timed, user};
 
-async fn request(control: &Arc<Control>, uid: u32, line: &str, body: &str) -> Response {
+pub(crate) async fn request(control: &Arc<Control>, uid: u32, line: &str, body: &str) -> Response {
     let text = format!(
         "{line} HTTP/1.1\r\nHost: credbroker\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -26,18 +26,18 @@ async fn request(control: &Arc<Control>, uid: u32, line: &str, body: &str) -> Re
     ask(control, user(uid), &text).await
 }
 
-async fn owner(control: &Arc<Control>, line: &str) -> Response {
+pub(crate) async fn owner(control: &Arc<Control>, line: &str) -> Response {
     request(control, OWNER, line, "").await
 }
 
 #[track_caller]
-fn read<T: DeserializeOwned>(response: &Response) -> T {
+pub(crate) fn read<T: DeserializeOwned>(response: &Response) -> T {
     assert_eq!(response.status(), 200, "{}", response.body);
     serde_json::from_str(&response.body).unwrap()
 }
 
 #[track_caller]
-fn error(response: &Response, status: u16) -> ErrorBody {
+pub(crate) fn error(response: &Response, status: u16) -> ErrorBody {
     assert_eq!(response.status(), status, "{}", response.body);
     assert_eq!(response.header("content-type"), Some("application/json"));
     serde_json::from_str(&response.body).unwrap()
@@ -80,6 +80,9 @@ async fn a_stranger_gets_nothing_and_learns_no_names() {
             "POST /v1/profiles/NAME/ticket",
             "POST /v1/profiles/NAME/refresh",
             "POST /v1/profiles/NAME/forget",
+            "POST /v1/profiles/NAME/login",
+            "POST /v1/profiles/NAME/logout",
+            "POST /v1/profiles/NAME/code",
         ] {
             let line = line.replace("NAME", name);
             let response = request(&control, OWNER + 1, &line, r#"{"ttl_seconds":60}"#).await;
@@ -271,6 +274,9 @@ async fn other_paths_and_methods_are_bad_requests() {
         ("GET /v1/profiles/reader/ticket", "POST"),
         ("GET /v1/profiles/reader/forget", "POST"),
         ("POST /v1/profiles/reader/credentials", "GET"),
+        ("GET /v1/profiles/reader/login", "POST"),
+        ("GET /v1/logout", "POST"),
+        ("POST /v1/waiting", "GET"),
     ] {
         let response = owner(&control, line).await;
         assert_eq!(error(&response, 405).reason, Reason::BadRequest, "{line}");

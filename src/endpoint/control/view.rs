@@ -1,16 +1,17 @@
 //! Plans and leases as the control socket tells them.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
 use crate::broker::LeaseView;
 use crate::endpoint::control::wire::{
-    ClientView, ProfileEntry, ProfileState, ProfileStatus, Trouble,
+    ClientView, MfaSession, ProfileEntry, ProfileState, ProfileStatus, Trouble,
 };
 use crate::endpoint::desk::sentence;
 use crate::endpoint::render::{self, Value};
-use crate::model::{Dialect, FailureKind, Plan, timestamp};
+use crate::model::{Dialect, FailureKind, MfaSerial, Plan, timestamp};
 
 /// The profile as `list` shows it.
 pub(super) fn entry(plan: &Plan) -> ProfileEntry {
@@ -24,18 +25,20 @@ pub(super) fn entry(plan: &Plan) -> ProfileEntry {
 }
 
 /// The profile as `status` shows it at `now`.
-pub(super) fn status(plan: &Plan, view: &LeaseView, now: SystemTime) -> ProfileStatus {
+///
+/// `session` is that of the plan's MFA device, as far as it has been asked for.
+pub(super) fn status(
+    plan: &Plan,
+    view: &LeaseView,
+    session: Option<(MfaSerial, Option<Arc<LeaseView>>)>,
+    now: SystemTime,
+) -> ProfileStatus {
     let held = view.usable(now).map(|held| held.credentials());
     ProfileStatus {
         profile: plan.profile.to_string(),
         role_arn: role_arn(plan),
         session_of: session_of(plan),
-        state: match (&held, &view.trouble) {
-            (Some(_), _) => ProfileState::Held,
-            (None, Some(trouble)) => state_after(trouble.failure.kind),
-            (None, None) if view.asking => ProfileState::Asking,
-            (None, None) => ProfileState::Idle,
-        },
+        state: state(view, now),
         access_key_id: held.map(|held| held.access_key_id.clone()),
         issued: held.map(|held| timestamp(held.validity.issued())),
         expires: held.map(|held| timestamp(held.validity.expires())),
@@ -47,13 +50,32 @@ pub(super) fn status(plan: &Plan, view: &LeaseView, now: SystemTime) -> ProfileS
             message: sentence(&trouble.failure, &plan.profile),
             at: timestamp(trouble.at),
         }),
+        mfa: session.map(|(serial, view)| mfa(&serial, view.as_deref(), now)),
+    }
+}
+
+fn mfa(serial: &MfaSerial, view: Option<&LeaseView>, now: SystemTime) -> MfaSession {
+    let held = view.and_then(|view| view.usable(now));
+    MfaSession {
+        serial: serial.to_string(),
+        state: view.map_or(ProfileState::Idle, |view| state(view, now)),
+        expires: held.map(|held| timestamp(held.credentials().validity.expires())),
+    }
+}
+
+fn state(view: &LeaseView, now: SystemTime) -> ProfileState {
+    match (view.usable(now), &view.trouble) {
+        (Some(_), _) => ProfileState::Held,
+        (None, Some(trouble)) => state_after(trouble.failure.kind),
+        (None, None) if view.asking => ProfileState::Asking,
+        (None, None) => ProfileState::Idle,
     }
 }
 
 /// What a client of the profile is told.
 pub(super) fn client(plan: &Plan) -> ClientView {
     let sts = &plan.last.sts;
-    let text = |url: &Option<std::sync::Arc<str>>| url.as_deref().map(str::to_owned);
+    let text = |url: &Option<Arc<str>>| url.as_deref().map(str::to_owned);
     ClientView {
         region: plan.client.region.as_ref().map(|region| region.as_str().to_owned()),
         endpoint_url: text(&plan.client.endpoint_url),

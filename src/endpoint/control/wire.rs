@@ -9,6 +9,11 @@
 //! POST /v1/profiles/NAME/ticket  TicketRequest -> Ticket
 //! POST /v1/profiles/NAME/refresh           -> ProfileStatus, waits up to 20 s
 //! POST /v1/profiles/NAME/forget            -> ProfileStatus
+//! GET  /v1/waiting                         -> WaitingList     (what the caller may answer only)
+//! POST /v1/profiles/NAME/login   LoginRequest -> LoginStep, waits up to 20 s; no body is no code
+//! POST /v1/profiles/NAME/logout            -> ProfileStatus
+//! POST /v1/logout                          -> SignedOut       (all that the caller manages)
+//! POST /v1/profiles/NAME/code              -> ReservedCode
 //! ```
 //!
 //! NAME is percent-encoded. Every other answer than 200 carries an [`ErrorBody`].
@@ -99,10 +104,25 @@ pub struct ProfileStatus {
     /// What went wrong last, while it is still in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// How it stands with the session of its MFA device, where its plan names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa: Option<MfaSession>,
+}
+
+/// The session that one code of an MFA device has given; many profiles may stand on it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MfaSession {
+    /// The device's serial number.
+    pub serial: String,
+    /// Where it stands.
+    pub state: ProfileState,
+    /// When it ends, as a timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
 }
 
 /// Where a profile stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileState {
     /// The STS is being asked, and has given nothing yet.
@@ -159,6 +179,90 @@ impl std::fmt::Debug for ProcessCredentials {
             .field("expiration", &self.expiration)
             .finish_non_exhaustive()
     }
+}
+
+/// What waits for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WaitingList {
+    /// Each deed once, however many profiles it serves.
+    pub waiting: Vec<Waiting>,
+}
+
+/// One thing that a person does for one profile or for many: reads a code, or consents in a browser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The device whose code is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa_serial: Option<String>,
+    /// The OpenID provider that is to be logged in to, where no code is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The caller's profiles that it serves.
+    pub profiles: Vec<String>,
+    /// Since when it waits, as a timestamp; absent where nothing waits and a person may act all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When the session that is still held ends, as a timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// What was in the way last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// An answer to what waits; without a code it asks what there is to do.
+#[derive(Debug, Default, Deserialize)]
+pub struct LoginRequest {
+    /// What the device shows.
+    #[serde(default)]
+    pub code: Option<secrecy::SecretString>,
+}
+
+/// What is still to be done until a profile's sessions are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum LoginStep {
+    /// Open a page and enter a code there (RFC 8628); ask again meanwhile.
+    Authorize {
+        /// For whom.
+        waiting: Waiting,
+        /// The page.
+        verification_uri: String,
+        /// The same page with the code in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verification_uri_complete: Option<String>,
+        /// The code.
+        user_code: String,
+        /// Until when it is good, as a timestamp.
+        expires: String,
+    },
+    /// Send a code of this device.
+    Code(Waiting),
+    /// Nothing: the session is there.
+    Done {
+        /// When it ends, as a timestamp.
+        expires: String,
+    },
+    /// Nothing: the profile needs no person.
+    Nothing,
+}
+
+/// What has been ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedOut {
+    /// The profiles whose sessions have ended.
+    pub profiles: Vec<String>,
+    /// Whether every ticket has ended too; so it is where the caller manages every profile.
+    pub tickets_ended: bool,
+}
+
+/// A code of an MFA device, for use elsewhere. Written by hand on the daemon's side.
+#[derive(Debug, Deserialize)]
+pub struct ReservedCode {
+    /// The code.
+    pub code: secrecy::SecretString,
+    /// Until when it is good, as a timestamp.
+    pub expires: String,
 }
 
 /// A wish for a ticket.
@@ -224,7 +328,7 @@ pub struct ClientView {
 pub struct ErrorBody {
     /// What kind of no it is; decides the exit code.
     pub reason: Reason,
-    /// The code of the STS, or one of ours.
+    /// The code of the STS, or one of ours; [`INVALID_MFA_CODE`] where another code may be tried.
     pub code: String,
     /// What, and what to do next, in one line.
     pub message: String,
@@ -252,3 +356,6 @@ pub enum Reason {
     /// There is no such profile; the message names the nearest.
     UnknownProfile,
 }
+
+/// The code of a refused login that may be tried again with the next MFA code.
+pub const INVALID_MFA_CODE: &str = "InvalidMfaCode";
