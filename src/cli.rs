@@ -12,7 +12,10 @@ mod exit;
 mod forget;
 mod handover;
 mod list;
+mod login;
+mod logout;
 mod man;
+mod mfa;
 mod print;
 mod process;
 mod refresh;
@@ -20,6 +23,7 @@ mod sandbox;
 mod serve;
 mod status;
 mod table;
+mod terminal;
 mod usage;
 mod whoami;
 
@@ -28,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::arguments::{Arguments, Command, Control};
+use self::arguments::{Arguments, Command, Control, Mfa};
 use self::client::Daemon;
 use self::environment::Environment;
 use self::exit::Complaint;
@@ -70,8 +74,13 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
         }
         Command::Forget(wish) => forget::run(&daemon(&wish.control), &wish.profile),
         Command::List(wish) => list::run(&daemon(&wish.control), wish.json),
+        Command::Login(wish) => login::run(&daemon(&wish.control), &wish),
+        Command::Logout(wish) => logout::run(&daemon(&wish.control), wish.profile.as_ref()),
         Command::Man(wish) => man::run(&wish.directory),
-        Command::Process(wish) => process::run(&daemon(&wish.named.control), &wish.named.profile),
+        Command::Mfa(Mfa::Code(wish)) => mfa::code(&daemon(&wish.control), &wish.profile),
+        Command::Process(wish) => {
+            process::run(&daemon(&wish.named.control), &wish.named.profile, wish.prompt)
+        }
         Command::Refresh(wish) => refresh::run(&daemon(&wish.control), &wish.profile),
         Command::Sandbox(wish) => sandbox::run(wish.config.file, wish.address),
         Command::Serve(wish) => {
@@ -92,6 +101,8 @@ fn holds_secrets(command: &Command) -> bool {
         Command::Demo(_)
         | Command::Env(_)
         | Command::Exec(_)
+        | Command::Login(_)
+        | Command::Mfa(_)
         | Command::Process(_)
         | Command::Serve(_)
         | Command::Whoami(_) => true,
@@ -99,6 +110,7 @@ fn holds_secrets(command: &Command) -> bool {
         | Command::Completions(_)
         | Command::Forget(_)
         | Command::List(_)
+        | Command::Logout(_)
         | Command::Man(_)
         | Command::Refresh(_)
         | Command::Sandbox(_)

@@ -42,6 +42,13 @@ pub(super) enum Command {
     Env(Env),
     /// Ask a profile's own STS who its credentials are
     Whoami(Named),
+    /// Answer what waits for a person, an MFA code or a login in a browser; without PROFILE, show what waits
+    Login(Login),
+    /// End the sessions behind a profile: its MFA device's or its provider's
+    Logout(Logout),
+    /// Work with a profile's MFA device
+    #[command(subcommand)]
+    Mfa(Mfa),
     /// Show what the daemon holds; with PROFILE, exit by its state
     Status(Status),
     /// Renew a profile's credentials now
@@ -144,7 +151,7 @@ pub(super) struct List {
 pub(super) struct Process {
     #[command(flatten)]
     pub(super) named: Named,
-    /// Ask for what is missing on the terminal; no profile of this version needs a person
+    /// Ask for a missing MFA code on the terminal, /dev/tty
     #[arg(long)]
     pub(super) prompt: bool,
 }
@@ -183,6 +190,45 @@ pub(super) struct Status {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) control: Control,
+}
+
+/// Arguments of `login`.
+#[derive(Args)]
+pub(super) struct Login {
+    /// The profile's name; without one, what waits is shown
+    #[arg(value_parser = ProfileName::parse)]
+    pub(super) profile: Option<ProfileName>,
+    /// Read the code, one line, from standard input: `--code -`
+    #[arg(long, value_name = "-", requires = "profile", conflicts_with = "watch")]
+    pub(super) code: Option<String>,
+    /// Print what waits as JSON
+    #[arg(long, conflicts_with_all = ["profile", "watch"])]
+    pub(super) json: bool,
+    /// Stay, and ask whenever something waits or a session is about to end
+    #[arg(long)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// Arguments of `logout`.
+#[derive(Args)]
+pub(super) struct Logout {
+    /// The profile's name
+    #[arg(value_parser = ProfileName::parse, required_unless_present = "all")]
+    pub(super) profile: Option<ProfileName>,
+    /// End the sessions of all profiles, and every ticket
+    #[arg(long, conflicts_with = "profile")]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) control: Control,
+}
+
+/// The commands of `mfa`.
+#[derive(Subcommand)]
+pub(super) enum Mfa {
+    /// Print the current code of a profile's device, which the daemon then leaves to you
+    Code(Named),
 }
 
 /// Arguments of `sandbox`.

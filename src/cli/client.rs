@@ -4,6 +4,7 @@
 //! credentials and must be quick. Each call is a connection of its own; each has a deadline.
 
 mod exchange;
+mod people;
 mod socket;
 
 use std::io;

@@ -9,7 +9,9 @@ use crate::cli::client::Daemon;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::handover::{AwsFiles, Change, Lent, boto_names_keys, changes};
-use crate::cli::{print, process};
+use crate::cli::terminal::Terminal;
+use crate::cli::{login, print, process};
+use crate::model::ProfileName;
 
 /// Prints the statements.
 pub(super) fn run(
@@ -30,16 +32,32 @@ pub(super) fn run(
     });
     let statements = if wish.lending.keys {
         let client = daemon.client_view(profile)?;
-        let answer = daemon.credentials(profile)?;
+        let ask = || daemon.credentials(profile);
+        let answer = login::supply(daemon, profile, Terminal::of_person, ask)?;
         let keys = process::usable(&answer)?;
         script(shell, &changes(&Lent::Keys(&keys), &client, files.as_ref(), environment))
     } else {
+        if let Some(terminal) = Terminal::of_person() {
+            ask_for_code(daemon, profile, terminal)?;
+        }
         let ticket = daemon.ticket(profile, wish.lending.ttl.get())?;
         let lent = Lent::Ticket { url: &ticket.url, file: None, value: Some(&ticket.ticket) };
         script(shell, &changes(&lent, &ticket.client, files.as_ref(), environment))
     };
     print::deliver(&statements)?;
     Ok(Exit::Success)
+}
+
+/// Has a missing code asked for while the person is there; any other failure is the business of who uses the ticket.
+fn ask_for_code(
+    daemon: &Daemon,
+    profile: &ProfileName,
+    terminal: Terminal,
+) -> Result<(), Complaint> {
+    match login::supply(daemon, profile, || Some(terminal), || daemon.credentials(profile)) {
+        Err(complaint) if complaint.exit == Exit::PersonNeeded => Err(complaint),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The shell that the user logs in with.

@@ -26,8 +26,10 @@ use crate::cli::exec::scratch::Scratch;
 use crate::cli::exec::ticket::TicketFile;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::handover::{AwsFiles, Change, Lent, boto_names_keys, changes, config_file};
-use crate::cli::process;
+use crate::cli::terminal::Terminal;
+use crate::cli::{login, process};
 use crate::endpoint::control::wire::ClientView;
+use crate::model::ProfileName;
 
 /// Runs the command to its end; its exit code, or the signal that ended it, is that of `exec`.
 pub(super) fn run(
@@ -54,7 +56,7 @@ fn run_with_keys(
 ) -> Result<(Ending, Signals), Complaint> {
     let profile = &wish.lending.profile;
     let client = daemon.client_view(profile).map_err(own)?;
-    let answer = daemon.credentials(profile).map_err(own)?;
+    let answer = credentials(daemon, profile)?;
     let keys = process::usable(&answer).map_err(Complaint::of_exec)?;
     let signals = Signals::hold().map_err(|error| failed(&format!("signals: {error}")))?;
     let scratch = Scratch::new(environment).map_err(|error| unwritten(&error))?;
@@ -73,7 +75,7 @@ fn run_with_ticket(
     let profile = &wish.lending.profile;
     // Asked for here, the credentials are there for the child's first request, which no SDK lets wait for an STS;
     // and where there are none, the reason is said before anything is started.
-    drop(daemon.credentials(profile).map_err(own)?);
+    drop(credentials(daemon, profile)?);
     let ticket = daemon.ticket(profile, FILE_TTL).map_err(own)?;
     let value = if wish.env_token {
         Some(daemon.ticket(profile, wish.lending.ttl.get()).map_err(own)?.ticket)
@@ -91,6 +93,12 @@ fn run_with_ticket(
     let mut child = start(wish, environment, &changes, &signals)?;
     let ending = child.wait(&signals, || file.keep_fresh(|| daemon.ticket(profile, FILE_TTL)));
     Ok((ending, signals))
+}
+
+/// The profile's credentials; a person at the terminal is asked for a missing code.
+fn credentials(daemon: &Daemon, profile: &ProfileName) -> Result<Zeroizing<Vec<u8>>, Complaint> {
+    let ask = || daemon.credentials(profile);
+    login::supply(daemon, profile, Terminal::of_person, ask).map_err(own)
 }
 
 /// Writes AWS files without credentials into `scratch`, unless the user's are to stay.

@@ -2,7 +2,8 @@
 //! "Process credential provider").
 //!
 //! On success stdout gets one JSON object and stderr nothing, for some SDKs merge the two; on failure stdout gets
-//! nothing, for some SDKs ignore the exit code. Nothing is read from stdin, and no thread is started.
+//! nothing, for some SDKs ignore the exit code. Nothing is read from stdin, and no thread is started. With `--prompt` a
+//! missing MFA code is asked for on the terminal itself, for stdin and stdout are the SDK's.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,35 +12,46 @@ use std::time::Duration;
 use crate::cli::client::Daemon;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Complaint, Exit};
-use crate::cli::print;
+use crate::cli::terminal::Terminal;
+use crate::cli::{login, print};
 use crate::endpoint::control::wire::ProcessCredentials;
 use crate::model::{Clock, ProfileName, parse_timestamp};
 use crate::policy::MIN_SERVED_LIFE;
 
 /// A command line that is plainly `process PROFILE`, understood without the parser that all others go through: it
 /// would take longer than the rest together.
-pub(super) fn shortcut(arguments: &[OsString]) -> Option<(ProfileName, Option<PathBuf>)> {
+pub(super) fn shortcut(arguments: &[OsString]) -> Option<Shortcut> {
     let (command, rest) = arguments.get(1..)?.split_first()?;
     if command != "process" {
         return None;
     }
     let mut profile = None;
     let mut control = None;
+    let mut prompt = false;
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.to_str()? {
-            "--prompt" => {}
+            "--prompt" => prompt = true,
             "--control" if control.is_none() => control = Some(PathBuf::from(rest.next()?)),
             text if text.starts_with('-') || profile.is_some() => return None,
             text => profile = Some(ProfileName::parse(text).ok()?),
         }
     }
-    Some((profile?, control))
+    Some(Shortcut { profile: profile?, control, prompt })
 }
 
-/// Prints a profile's credentials.
-pub(super) fn run(daemon: &Daemon, profile: &ProfileName) -> Result<Exit, Complaint> {
-    let mut answer = daemon.credentials(profile)?;
+/// A plain `process PROFILE`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shortcut {
+    profile: ProfileName,
+    control: Option<PathBuf>,
+    prompt: bool,
+}
+
+/// Prints a profile's credentials; with `prompt`, asks for a missing code first.
+pub(super) fn run(daemon: &Daemon, profile: &ProfileName, prompt: bool) -> Result<Exit, Complaint> {
+    let terminal = || prompt.then(Terminal::open).flatten();
+    let mut answer = login::supply(daemon, profile, terminal, || daemon.credentials(profile))?;
     usable(&answer)?;
     answer.push(b'\n');
     print::deliver(&answer)?;
@@ -69,26 +81,23 @@ pub(super) fn usable(answer: &[u8]) -> Result<ProcessCredentials, Complaint> {
 }
 
 /// The environment is asked only where the socket is.
-pub(super) fn run_shortcut(
-    (profile, control): &(ProfileName, Option<PathBuf>),
-    environment: &Environment,
-) -> Result<Exit, Complaint> {
-    run(&Daemon::at(control.as_deref(), environment), profile)
+pub(super) fn run_shortcut(wish: &Shortcut, environment: &Environment) -> Result<Exit, Complaint> {
+    run(&Daemon::at(wish.control.as_deref(), environment), &wish.profile, wish.prompt)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn short(line: &str) -> Option<(String, Option<PathBuf>)> {
+    fn short(line: &str) -> Option<(String, Option<PathBuf>, bool)> {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        shortcut(&arguments).map(|(profile, control)| (profile.to_string(), control))
+        shortcut(&arguments).map(|it| (it.profile.to_string(), it.control, it.prompt))
     }
 
     #[test]
     fn the_plain_form_is_understood() {
-        assert_eq!(short("credbroker process reader"), Some(("reader".into(), None)));
-        let named = Some(("reader".into(), Some(PathBuf::from("s"))));
+        assert_eq!(short("credbroker process reader"), Some(("reader".into(), None, false)));
+        let named = Some(("reader".into(), Some(PathBuf::from("s")), true));
         assert_eq!(short("credbroker process --control s reader --prompt"), named);
     }
 

@@ -108,7 +108,11 @@ pub(crate) fn credentials(life: Duration) -> String {
 }
 
 pub(crate) fn refusal(reason: &str, message: &str) -> String {
-    format!(r#"{{"reason":"{reason}","code":"Code","message":"{message}"}}"#)
+    refusal_of(reason, "Code", message)
+}
+
+pub(crate) fn refusal_of(reason: &str, code: &str, message: &str) -> String {
+    format!(r#"{{"reason":"{reason}","code":"{code}","message":"{message}"}}"#)
 }
 
 /// Fails if `text` holds a secret.

@@ -10,6 +10,7 @@
 mod aws_files;
 mod cli_env;
 mod cli_exec;
+mod cli_login;
 mod cli_process;
 mod cli_reports;
 mod cli_whoami;
