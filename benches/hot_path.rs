@@ -21,7 +21,7 @@ use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::listener::TcpDoor;
 use credbroker::endpoint::server::{Shutdown, serve};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Desk};
+use credbroker::endpoint::{Container, Desk, Epoch};
 use credbroker::model::{
     Base, Channel, Clock, Hop, LongTermKey, ProfileName, RoleArn, SessionCredentials, Signer,
     Validity,

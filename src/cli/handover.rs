@@ -100,12 +100,16 @@ pub(super) fn changes(
 }
 
 /// The AWS configuration file that says what `client` does, and nothing else.
+///
+/// S3-compatible systems are used without a region, which the SDKs for Go, JavaScript and Rust do not know: there the
+/// region that the STS is asked with stands in, unless the environment has one, which wins over the file.
 pub(super) fn config_file(client: &ClientView) -> String {
     let mut lines = vec!["[default]".to_owned()];
     let mut line = |key: &str, value: Option<&str>| {
         lines.extend(value.map(|value| format!("{key} = {value}")));
     };
-    line("region", client.region.as_deref());
+    let stand_in = client.endpoint_url.is_some().then_some(client.sts_region.as_str());
+    line("region", client.region.as_deref().or(stand_in));
     line("endpoint_url", client.endpoint_url.as_deref());
     line("ca_bundle", client.ca_bundle.as_deref());
     line("use_fips_endpoint", client.fips.then_some("true"));
@@ -315,5 +319,16 @@ mod tests {
              [services credbroker]\nsts =\n  endpoint_url = http://sts\n"
         );
         assert_eq!(config_file(&ClientView::default()), "[default]\n");
+    }
+
+    #[test]
+    fn a_system_without_a_region_is_signed_for_as_its_sts_is() {
+        let client = ClientView {
+            endpoint_url: Some("http://rgw".into()),
+            sts_region: "us-east-1".into(),
+            ..ClientView::default()
+        };
+        let file = "[default]\nregion = us-east-1\nendpoint_url = http://rgw\n";
+        assert_eq!(config_file(&client), file);
     }
 }
