@@ -225,6 +225,7 @@ fn read(
         .collect();
     provider::check_own(&profiles, &endpoints, context);
     let eager = served_by_imds(&endpoints);
+    aws.keep_off(&endpoints, context);
     let mut plans = names.plans(&eager, context);
     plans.extend(aws.plans.into_iter().map(|plan| {
         let eager = eager.contains(&plan.profile);

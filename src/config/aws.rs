@@ -19,9 +19,11 @@ use crate::config::aws::resolve::{Outcome, Resolver};
 use crate::config::chain::Profiles;
 use crate::config::context::Context;
 use crate::config::cursor::{Node, nearest};
+use crate::config::endpoint::EndpointConfig;
 use crate::config::fault::{At, Fault, Findings, Sources, quoted};
 use crate::config::mfa::Devices;
-use crate::model::{KeySource, MfaDevice, Plan, ProfileName};
+use crate::config::provider::is_own;
+use crate::model::{Call, KeySource, MfaDevice, Plan, ProfileName};
 
 /// Which profiles of the AWS files are served.
 #[derive(Debug)]
@@ -74,6 +76,24 @@ impl Served {
             let title =
                 format!("the AWS files have a profile {} too", quoted(plan.profile.as_str()));
             findings.add(Fault::warning(span, title).help("this one is served"));
+            false
+        });
+    }
+
+    /// Takes out the profiles that would have the daemon ask one of its own `endpoints`.
+    pub(super) fn keep_off(&mut self, endpoints: &[EndpointConfig], context: &Context<'_>) {
+        self.plans.retain(|plan| {
+            let provided = plan.hops().find_map(|hop| match &hop.call {
+                Call::Provided(provider) => Some(provider),
+                Call::AssumeRole { .. }
+                | Call::AssumeRoleWithWebIdentity { .. }
+                | Call::GetSessionToken { .. } => None,
+            });
+            let own = provided.and_then(|provider| is_own(provider, endpoints, context));
+            let Some(title) = own else { return true };
+            let fault = Fault::whole(title).of(&left_out(&[plan.profile.as_str()]));
+            let help = "name the profile that it lends in source_profile instead";
+            context.findings.add(fault.help(help).into_warning());
             false
         });
     }

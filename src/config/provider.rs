@@ -264,29 +264,32 @@ fn in_home(path: &str, node: &Node<'_>, context: &Context<'_>) -> Option<PathBuf
 pub(super) fn check_own(profiles: &[Profile], endpoints: &[EndpointConfig], context: &Context<'_>) {
     for profile in profiles {
         let Origin::Provider(provider) = &profile.origin else { continue };
-        let url = match &provider.value {
-            Provider::Ecs => context.surroundings.container_url.as_deref(),
-            Provider::Imds => Some(context.surroundings.metadata_url.as_str()),
-            Provider::Environment
-            | Provider::Login(_)
-            | Provider::Process(_)
-            | Provider::Sso(_) => None,
-        };
-        let Some(address) = url.and_then(local_address) else { continue };
-        let own = endpoints.iter().find(|endpoint| match &endpoint.listen {
-            Listen::Address(own) => own.get() == address,
-            Listen::FreePort | Listen::Socket(_) => false,
-        });
-        if let Some(own) = own {
-            let title = format!(
-                "{} at {address} is this daemon's own endpoint {}",
-                provider.value,
-                quoted(&own.name)
-            );
+        if let Some(title) = is_own(&provider.value, endpoints, context) {
             let help = "name the profile that it lends in source_profile instead";
             context.findings.add(Fault::error(provider.span.clone(), title).help(help));
         }
     }
+}
+
+/// Whether `provider` is one of the daemon's own `endpoints`, in words.
+pub(super) fn is_own(
+    provider: &Provider,
+    endpoints: &[EndpointConfig],
+    context: &Context<'_>,
+) -> Option<String> {
+    let url = match provider {
+        Provider::Ecs => context.surroundings.container_url.as_deref(),
+        Provider::Imds => Some(context.surroundings.metadata_url.as_str()),
+        Provider::Environment | Provider::Login(_) | Provider::Process(_) | Provider::Sso(_) => {
+            None
+        }
+    };
+    let address = url.and_then(local_address)?;
+    let own = endpoints.iter().find(|endpoint| match &endpoint.listen {
+        Listen::Address(own) => own.get() == address,
+        Listen::FreePort | Listen::Socket(_) => false,
+    })?;
+    Some(format!("{provider} at {address} is this daemon's own endpoint {}", quoted(&own.name)))
 }
 
 const RUN_CONFIGURE: &str = "run: aws configure sso-session";

@@ -108,6 +108,7 @@ def world(stage):
     return {
         "HOME": str(stage.home), "PATH": f"{stage.dir}/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
         "AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
         "AWS_CONFIG_FILE": str(stage.dir / "case/config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(stage.dir / "case/credentials"),
         "XDG_CONFIG_HOME": str(stage.dir / "none"), "AWS_EC2_METADATA_DISABLED": "true",

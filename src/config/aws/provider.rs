@@ -14,16 +14,26 @@ pub(super) const SSO: [&str; 2] = ["sso_role_name", "sso_account_id"];
 
 /// The provider that `credential_source` names.
 pub(super) fn named(word: &At<String>, context: &Context<'_>) -> Option<Provider> {
+    let fail = |title: &str, help: &str| {
+        context.findings.add(Fault::error(word.span.clone(), title).help(help));
+        None
+    };
     match word.value.as_str() {
         "Ec2InstanceMetadata" => Some(Provider::Imds),
+        "EcsContainer" if context.surroundings.container_url.is_none() => fail(
+            "no container credentials endpoint is named here",
+            "set AWS_CONTAINER_CREDENTIALS_FULL_URI where credbroker is started, as ECS and EKS do",
+        ),
         "EcsContainer" => Some(Provider::Ecs),
+        "Environment" if !context.surroundings.env_has_keys => fail(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set here",
+            "set them where credbroker is started, or name another source",
+        ),
         "Environment" => Some(Provider::Environment),
-        other => {
-            let title = format!("{} is no credential_source", quoted(other));
-            let help = "write Environment, Ec2InstanceMetadata or EcsContainer";
-            context.findings.add(Fault::error(word.span.clone(), title).help(help));
-            None
-        }
+        other => fail(
+            &format!("{} is no credential_source", quoted(other)),
+            "write Environment, Ec2InstanceMetadata or EcsContainer",
+        ),
     }
 }
 
@@ -61,7 +71,10 @@ pub(super) fn login(
     Some(Provider::Login(LoginSession {
         arn: arn.value.as_str().into(),
         region: region.unwrap_or_else(Region::fallback),
-        cache: cache("login", arn, context)?,
+        cache: match &context.surroundings.login_cache {
+            Some(cache) => cache.clone(),
+            None => cache("login", arn, context)?,
+        },
     }))
 }
 
