@@ -71,14 +71,12 @@ impl Container {
             )),
             (Some(ticket), None) => {
                 let now = self.desk.broker().clock().now();
-                TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch.get(), now).map_err(
-                    |why| {
-                        debug!(%why, "ticket refused");
-                        refused(
-                            "the ticket is not good or no longer so; get another: credbroker exec",
-                        )
-                    },
-                )
+                let claims =
+                    TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch.get(), now);
+                claims.map_err(|why| {
+                    debug!(%why, "ticket refused");
+                    refused("the ticket is not good or no longer so; get another: credbroker exec")
+                })
             }
             (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
         }
