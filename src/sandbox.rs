@@ -1,4 +1,5 @@
-//! A strict STS in one process, so that everything can be tried and tested without an account.
+//! A strict STS in one process, with as much of IAM as long-term keys and MFA devices need, so that everything can be
+//! tried and tested without an account.
 //!
 //! It refuses what AWS refuses, in AWS's XML and codes: signatures, keys, sessions, trust, MFA codes, durations,
 //! names, policies, tags and web identity tokens. It serves any byte stream and reads time from a [`Clock`], so that
@@ -14,11 +15,13 @@ mod config;
 mod count;
 mod fault;
 mod form;
+mod iam;
 mod limit;
 mod mfa;
 mod operation;
 mod principal;
 mod server;
+mod service;
 mod session;
 mod signature;
 mod state;
@@ -69,7 +72,7 @@ impl Sandbox {
     /// A sandbox that starts as `config` says and reads time from `clock`.
     #[must_use]
     pub fn new(config: SandboxConfig, clock: Clock) -> Self {
-        let state = Mutex::new(State::new(&config));
+        let state = Mutex::new(State::new(&config, clock.now()));
         Self(Arc::new(Inner { config, clock, state }))
     }
 
@@ -164,7 +167,7 @@ impl Sandbox {
         let known = state.users.contains_key(name);
         if known {
             let now = self.now_in(&state);
-            let key = Key { user: name.to_owned(), secret, active: true, known_from: None };
+            let key = Key::new(name.to_owned(), secret, true);
             state.put_key(access_key_id.to_owned(), key, now);
         }
         known
@@ -175,7 +178,7 @@ impl Sandbox {
     pub fn set_key_active(&self, access_key_id: &str, active: bool) -> bool {
         let mut state = self.state();
         let key = state.keys.get_mut(access_key_id);
-        key.map(|key| key.active = active).is_some()
+        key.map(|key| (key.active, key.known_from) = (active, None)).is_some()
     }
 
     /// Deletes the long-term key `access_key_id`; whether there was one.
@@ -184,12 +187,10 @@ impl Sandbox {
         self.state().keys.remove(access_key_id).is_some()
     }
 
-    /// Deletes the user `name` with all keys and sessions; whether there was one.
+    /// Deletes the user `name` with all keys, devices and sessions; whether there was one.
     #[must_use = "a wrong name changes nothing"]
     pub fn remove_user(&self, name: &str) -> bool {
-        let mut state = self.state();
-        state.keys.retain(|_, key| key.user != name);
-        state.users.remove(name).is_some()
+        self.state().remove_user(name)
     }
 
     /// Deletes the role with this name or ARN, with its sessions; whether there was one.
@@ -202,7 +203,7 @@ impl Sandbox {
 
     /// Back to how the configuration has it: no sessions, no counts, no codes spent.
     pub fn reset(&self) {
-        *self.state() = State::new(&self.0.config);
+        *self.state() = State::new(&self.0.config, self.0.clock.now());
     }
 
     fn now_in(&self, state: &State) -> SystemTime {

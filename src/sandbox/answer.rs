@@ -7,6 +7,7 @@ use aws_smithy_xml::encode::{ScopeWriter, XmlWriter};
 use http::StatusCode;
 
 use crate::sandbox::count::Operation;
+use crate::sandbox::service::Service;
 
 /// Why there is no result: the code, the status and the wording that AWS uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,16 @@ impl Refusal {
         Self::forbidden("AccessDenied", message)
     }
 
+    /// What is asked for does not go with what there is.
+    pub(super) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code, message: message.into() }
+    }
+
+    /// There is no such user, key or device.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "NoSuchEntity", message: message.into() }
+    }
+
     /// A parameter is out of its bounds.
     pub(super) fn validation(message: impl Into<String>) -> Self {
         Self::bad_request("ValidationError", message)
@@ -47,11 +58,12 @@ impl Refusal {
         }
     }
 
-    /// The refusal as a document.
-    pub(super) fn document(&self, request_id: &str) -> String {
+    /// The refusal as a document of `service`.
+    pub(super) fn document(&self, service: Service, request_id: &str) -> String {
         let mut document = String::new();
         let mut writer = XmlWriter::new(&mut document);
-        let mut root = writer.start_el("ErrorResponse").write_ns(NAMESPACE, None).finish();
+        let mut root =
+            writer.start_el("ErrorResponse").write_ns(service.namespace(), None).finish();
         let mut error = root.start_el("Error").finish();
         let kind = if self.status.is_server_error() { "Receiver" } else { "Sender" };
         element(&mut error, "Type", kind);
@@ -97,16 +109,26 @@ impl Answer {
         self
     }
 
-    /// The result of `operation` as a document.
+    /// Adds an element that holds a list.
+    pub(super) fn list(self, name: &'static str, members: impl IntoIterator<Item = Self>) -> Self {
+        let members =
+            members.into_iter().fold(Self::new(), |list, member| list.group("member", member));
+        self.group(name, members)
+    }
+
+    /// The result of `operation` as a document; an operation that gives nothing has no result in it.
     pub(super) fn document(&self, operation: Operation, request_id: &str) -> String {
         let mut document = String::new();
         let name = operation.as_str();
         let (response, result) = (format!("{name}Response"), format!("{name}Result"));
         let mut writer = XmlWriter::new(&mut document);
-        let mut root = writer.start_el(&response).write_ns(NAMESPACE, None).finish();
-        let mut inner = root.start_el(&result).finish();
-        write(&mut inner, &self.0);
-        inner.finish();
+        let namespace = operation.service().namespace();
+        let mut root = writer.start_el(&response).write_ns(namespace, None).finish();
+        if !self.0.is_empty() {
+            let mut inner = root.start_el(&result).finish();
+            write(&mut inner, &self.0);
+            inner.finish();
+        }
         let mut metadata = root.start_el("ResponseMetadata").finish();
         element(&mut metadata, "RequestId", request_id);
         metadata.finish();
@@ -134,9 +156,6 @@ fn element(scope: &mut ScopeWriter<'_, '_>, name: &str, text: &str) {
     element.finish();
 }
 
-/// The namespace of STS (its service model, `xmlNamespace`).
-const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,12 +163,12 @@ mod tests {
     #[test]
     fn a_refusal_is_written_as_aws_writes_it() {
         assert_eq!(
-            Refusal::denied("a < b & \"c\"").document("id"),
+            Refusal::denied("a < b & \"c\"").document(Service::Sts, "id"),
             "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
              <Code>AccessDenied</Code><Message>a &lt; b &amp; &quot;c&quot;</Message></Error>\
              <RequestId>id</RequestId></ErrorResponse>"
         );
-        assert!(Refusal::internal().document("id").contains("<Type>Receiver</Type>"));
+        assert!(Refusal::internal().document(Service::Iam, "id").contains("<Type>Receiver</Type>"));
     }
 
     #[test]
@@ -162,6 +181,19 @@ mod tests {
             "<GetSessionTokenResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetSessionTokenResult>\
              <Credentials><SessionToken>a/b+c==</SessionToken></Credentials></GetSessionTokenResult>\
              <ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></GetSessionTokenResponse>"
+        );
+    }
+
+    #[test]
+    fn lists_have_members_and_nothing_has_no_result() {
+        let list = Answer::new().list("Keys", ["a", "b"].map(|id| Answer::new().text("Id", id)));
+        let document = list.document(Operation::ListAccessKeys, "id");
+        let members = "<Keys><member><Id>a</Id></member><member><Id>b</Id></member></Keys>";
+        assert!(document.contains(members), "{document}");
+        assert_eq!(
+            Answer::new().document(Operation::DeleteAccessKey, "id"),
+            "<DeleteAccessKeyResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><ResponseMetadata>\
+             <RequestId>id</RequestId></ResponseMetadata></DeleteAccessKeyResponse>"
         );
     }
 }

@@ -26,6 +26,8 @@ pub(super) use raw::{RawRole, RawUser, parse_offset, read};
 pub struct SandboxConfig {
     pub(super) home: Home,
     pub(super) users: BTreeMap<String, User>,
+    /// By serial number.
+    pub(super) devices: BTreeMap<String, Device>,
     pub(super) keys: BTreeMap<String, Key>,
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) providers: Vec<Provider>,
@@ -79,7 +81,8 @@ pub(super) struct User {
     pub(super) arn: String,
     /// `AIDA...`
     pub(super) id: String,
-    pub(super) mfa: Option<Device>,
+    /// Whether IAM is closed to the user's key until an MFA code was given.
+    pub(super) mfa_for_iam: bool,
     /// The roles that the user's own policy allows, as ARNs, where `*` stands for anything.
     pub(super) may_assume: Vec<String>,
 }
@@ -90,15 +93,39 @@ pub(super) struct Key {
     pub(super) user: String,
     pub(super) secret: SecretString,
     pub(super) active: bool,
-    /// Since when the STS knows it; `None` for always.
+    /// When it was made; `None` before the start.
+    pub(super) created: Option<SystemTime>,
+    /// Since when the STS knows how it is; `None` for always. Until then it is as it was.
     pub(super) known_from: Option<SystemTime>,
+    pub(super) last_used: Option<Use>,
+}
+
+/// One use of a key.
+#[derive(Clone, Debug)]
+pub(super) struct Use {
+    pub(super) at: SystemTime,
+    pub(super) region: String,
+    pub(super) service: &'static str,
 }
 
 impl Key {
-    /// Whether it opens anything at `now`.
-    pub(super) fn works_at(&self, now: SystemTime) -> bool {
-        self.active && self.known_from.is_none_or(|since| since <= now)
+    /// A key of `user` that was always there and never used.
+    pub(super) fn new(user: String, secret: SecretString, active: bool) -> Self {
+        Self { user, secret, active, created: None, known_from: None, last_used: None }
     }
+
+    /// Whether it opens anything at `now`: a new key does not yet, one that was just deactivated still does.
+    pub(super) fn works_at(&self, now: SystemTime) -> bool {
+        self.active == self.known_from.is_none_or(|since| since <= now)
+    }
+}
+
+/// A user as the configuration has it, with what is the user's.
+pub(super) struct Newcomer {
+    pub(super) user: User,
+    pub(super) device: Option<Device>,
+    pub(super) key: Key,
+    pub(super) key_id: String,
 }
 
 impl fmt::Debug for Key {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::service::Service;
+
 /// What the sandbox can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Operation {
@@ -11,12 +13,42 @@ pub enum Operation {
     AssumeRole,
     /// A role, by a token of an `OpenID` provider.
     AssumeRoleWithWebIdentity,
+    /// One more key of a user.
+    CreateAccessKey,
+    /// A device with a new seed, which nobody has yet.
+    #[serde(rename = "CreateVirtualMFADevice")]
+    CreateVirtualMfaDevice,
+    /// An end to a user's device.
+    #[serde(rename = "DeactivateMFADevice")]
+    DeactivateMfaDevice,
+    /// An end to a user's key.
+    DeleteAccessKey,
+    /// An end to a device that nobody has.
+    #[serde(rename = "DeleteVirtualMFADevice")]
+    DeleteVirtualMfaDevice,
+    /// A device for a user, by two codes that it shows.
+    #[serde(rename = "EnableMFADevice")]
+    EnableMfaDevice,
     /// Whose account a key belongs to.
     GetAccessKeyInfo,
+    /// When a key was last used, and for what.
+    GetAccessKeyLastUsed,
     /// Who the signer is.
     GetCallerIdentity,
     /// A session of the user itself.
     GetSessionToken,
+    /// What is known of a user.
+    GetUser,
+    /// The keys of a user.
+    ListAccessKeys,
+    /// The devices of a user.
+    #[serde(rename = "ListMFADevices")]
+    ListMfaDevices,
+    /// The account's virtual devices.
+    #[serde(rename = "ListVirtualMFADevices")]
+    ListVirtualMfaDevices,
+    /// A key turned on or off.
+    UpdateAccessKey,
 }
 
 impl Operation {
@@ -26,9 +58,44 @@ impl Operation {
         match self {
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
+            Self::CreateAccessKey => "CreateAccessKey",
+            Self::CreateVirtualMfaDevice => "CreateVirtualMFADevice",
+            Self::DeactivateMfaDevice => "DeactivateMFADevice",
+            Self::DeleteAccessKey => "DeleteAccessKey",
+            Self::DeleteVirtualMfaDevice => "DeleteVirtualMFADevice",
+            Self::EnableMfaDevice => "EnableMFADevice",
             Self::GetAccessKeyInfo => "GetAccessKeyInfo",
+            Self::GetAccessKeyLastUsed => "GetAccessKeyLastUsed",
             Self::GetCallerIdentity => "GetCallerIdentity",
             Self::GetSessionToken => "GetSessionToken",
+            Self::GetUser => "GetUser",
+            Self::ListAccessKeys => "ListAccessKeys",
+            Self::ListMfaDevices => "ListMFADevices",
+            Self::ListVirtualMfaDevices => "ListVirtualMFADevices",
+            Self::UpdateAccessKey => "UpdateAccessKey",
+        }
+    }
+
+    /// The service that it belongs to.
+    pub(super) fn service(self) -> Service {
+        match self {
+            Self::CreateAccessKey
+            | Self::CreateVirtualMfaDevice
+            | Self::DeactivateMfaDevice
+            | Self::DeleteAccessKey
+            | Self::DeleteVirtualMfaDevice
+            | Self::EnableMfaDevice
+            | Self::GetAccessKeyLastUsed
+            | Self::GetUser
+            | Self::ListAccessKeys
+            | Self::ListMfaDevices
+            | Self::ListVirtualMfaDevices
+            | Self::UpdateAccessKey => Service::Iam,
+            Self::AssumeRole
+            | Self::AssumeRoleWithWebIdentity
+            | Self::GetAccessKeyInfo
+            | Self::GetCallerIdentity
+            | Self::GetSessionToken => Service::Sts,
         }
     }
 
@@ -89,10 +156,22 @@ impl Counts {
     }
 }
 
-const ALL: [Operation; 5] = [
+const ALL: [Operation; 17] = [
     Operation::AssumeRole,
     Operation::AssumeRoleWithWebIdentity,
+    Operation::CreateAccessKey,
+    Operation::CreateVirtualMfaDevice,
+    Operation::DeactivateMfaDevice,
+    Operation::DeleteAccessKey,
+    Operation::DeleteVirtualMfaDevice,
+    Operation::EnableMfaDevice,
     Operation::GetAccessKeyInfo,
+    Operation::GetAccessKeyLastUsed,
     Operation::GetCallerIdentity,
     Operation::GetSessionToken,
+    Operation::GetUser,
+    Operation::ListAccessKeys,
+    Operation::ListMfaDevices,
+    Operation::ListVirtualMfaDevices,
+    Operation::UpdateAccessKey,
 ];

@@ -1,6 +1,7 @@
 //! The bounds of parameters, and AWS's way of naming every one that is broken, at once.
 //!
-//! The bounds are those of the STS service model (botocore `data/sts/2011-06-15/service-2.json.gz`).
+//! The bounds are those of the service models (botocore `data/sts/2011-06-15` and `data/iam/2010-05-08`,
+//! `service-2.json.gz`).
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -69,6 +70,16 @@ impl Bounds {
         self.0.push(format!(
             "Value '{value}' at '{name}' failed to satisfy constraint: Member must have value {bound}"
         ));
+    }
+
+    /// Demands that `value`, where it is there, is one of `words`.
+    pub(super) fn word(&mut self, name: &str, value: Option<&str>, words: &[&str]) {
+        if let Some(value) = value.filter(|value| !words.contains(value)) {
+            self.0.push(format!(
+                "Value '{value}' at '{name}' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
+                words.join(", ")
+            ));
+        }
     }
 
     /// Demands that a list of `length` has at most `most` members.
@@ -153,6 +164,18 @@ pub(super) const TAG_VALUE: Text =
 /// `WebIdentityToken`.
 pub(super) const WEB_IDENTITY_TOKEN: Text =
     Text { length: (4, 20_000), legal: |_| true, pattern: "", public: false };
+
+/// `UserName` and `VirtualMFADeviceName`, which has no upper bound but that of a serial number.
+pub(super) const NAME: Text =
+    Text { length: (1, 128), legal: SESSION_NAME.legal, pattern: r"[\w+=,.@-]+", public: true };
+
+/// `Path`.
+pub(super) const PATH: Text = Text {
+    length: (1, 512),
+    legal: |c| matches!(c, '!'..='~'),
+    pattern: r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)",
+    public: true,
+};
 
 /// `AccessKeyId`.
 pub(super) const ACCESS_KEY_ID: Text =

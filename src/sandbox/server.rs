@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::sandbox::answer::Refusal;
 use crate::sandbox::server::body::ReplyBody;
+use crate::sandbox::service::Service;
 use crate::sandbox::signature::Received;
 use crate::sandbox::sts::{self, Outcome};
 use crate::sandbox::{Sandbox, admin};
@@ -137,7 +138,12 @@ impl Sandbox {
     }
 
     fn refuse(&self, refusal: &Refusal, request_id: &str) -> Response<ReplyBody> {
-        self.reply(refusal.status, "text/xml", refusal.document(request_id), request_id)
+        self.reply(
+            refusal.status,
+            "text/xml",
+            refusal.document(Service::Sts, request_id),
+            request_id,
+        )
     }
 
     fn reply(

@@ -60,10 +60,10 @@ impl Sessions {
         issued: SystemTime,
         expires: SystemTime,
     ) -> Result<&Session, Refusal> {
-        let access_key_id = random_id()?;
+        let access_key_id = random_id("ASIA")?;
         let session = Session {
             access_key_id: access_key_id.clone(),
-            secret: random_base64(SECRET_BYTES)?,
+            secret: random_secret()?,
             token: random_base64(TOKEN_BYTES)?,
             principal,
             operation,
@@ -93,10 +93,16 @@ impl Sessions {
     }
 }
 
-fn random_id() -> Result<String, Refusal> {
+/// The id of a key: `prefix` and 16 of A-Z2-7.
+pub(super) fn random_id(prefix: &str) -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Refusal::internal())?;
-    Ok("ASIA".chars().chain(bytes.iter().map(|byte| base32_letter(*byte))).collect())
+    Ok(prefix.chars().chain(bytes.iter().map(|byte| base32_letter(*byte))).collect())
+}
+
+/// The secret half of a key.
+pub(super) fn random_secret() -> Result<SecretString, Refusal> {
+    random_base64(SECRET_BYTES)
 }
 
 fn random_base64(length: usize) -> Result<SecretString, Refusal> {

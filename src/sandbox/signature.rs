@@ -78,8 +78,8 @@ pub(super) struct Rules<'a> {
 #[derive(Debug)]
 pub(super) struct Authorization<'a> {
     pub(super) access_key_id: &'a str,
+    pub(super) region: &'a str,
     date: &'a str,
-    region: &'a str,
     service: &'a str,
     terminator: &'a str,
     signed_headers: Vec<&'a str>,
@@ -128,7 +128,7 @@ impl<'a> Authorization<'a> {
             )));
         };
         let signed_headers = signed_headers.split(';').collect();
-        Ok(Self { access_key_id, date, region, service, terminator, signed_headers, signature })
+        Ok(Self { access_key_id, region, date, service, terminator, signed_headers, signature })
     }
 
     /// Checks everything that needs no key; gives the time that the request was signed at.

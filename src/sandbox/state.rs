@@ -8,10 +8,11 @@ use subtle::ConstantTimeEq;
 
 use crate::sandbox::answer::Refusal;
 use crate::sandbox::config::{
-    Key, Limits, RawRole, RawUser, Role, SandboxConfig, SandboxFault, User,
+    Key, Limits, Newcomer, RawRole, RawUser, Role, SandboxConfig, SandboxFault, User,
 };
 use crate::sandbox::count::{Counts, Operation};
 use crate::sandbox::fault::Fault;
+use crate::sandbox::mfa::Device;
 use crate::sandbox::principal::{Home, Kind, Principal};
 use crate::sandbox::session::{Session, Sessions};
 use crate::sandbox::token::Provider;
@@ -20,7 +21,11 @@ use crate::sandbox::token::Provider;
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) home: Home,
+    /// When it began to know anything.
+    pub(super) since: SystemTime,
     pub(super) users: BTreeMap<String, User>,
+    /// By serial number.
+    pub(super) devices: BTreeMap<String, Device>,
     pub(super) keys: BTreeMap<String, Key>,
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) providers: Vec<Provider>,
@@ -32,13 +37,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(config: &SandboxConfig) -> Self {
+    pub(super) fn new(config: &SandboxConfig, now: SystemTime) -> Self {
         let config = config.clone();
         Self {
             sessions: Sessions::new(config.limits.sessions),
             counts: Counts::default(),
+            since: now + config.offset,
             home: config.home,
             users: config.users,
+            devices: config.devices,
             keys: config.keys,
             roles: config.roles,
             providers: config.providers,
@@ -71,18 +78,26 @@ impl State {
         user: RawUser,
         now: SystemTime,
     ) -> Result<String, SandboxFault> {
-        let (user, id, key) = user.user(&self.home)?;
+        let Newcomer { user, device, key, key_id } = user.newcomer(&self.home)?;
         let (arn, name) = (user.arn.clone(), key.user.clone());
-        self.keys.retain(|_, old| old.user != name);
+        self.remove_user(&name);
         self.users.insert(name, user);
-        self.put_key(id, key, now);
+        self.devices.extend(device.map(|device| (device.serial.clone(), device)));
+        self.put_key(key_id, key, now);
         Ok(arn)
+    }
+
+    /// Takes a user away, with all keys and devices; whether there was one.
+    pub(super) fn remove_user(&mut self, name: &str) -> bool {
+        self.keys.retain(|_, key| key.user != name);
+        self.devices.retain(|_, device| !device.is_of(name));
+        self.users.remove(name).is_some()
     }
 
     /// Adds a key that was made at `now`, and is known in a while.
     pub(super) fn put_key(&mut self, id: String, key: Key, now: SystemTime) {
         let known_from = Some(now + self.limits.propagation);
-        self.keys.insert(id, Key { known_from, ..key });
+        self.keys.insert(id, Key { created: Some(now), known_from, ..key });
     }
 
     /// Adds a role, or replaces the one of the same ARN; gives its ARN.
@@ -129,9 +144,9 @@ impl State {
                 ));
             }
         };
-        let user = caller.user().and_then(|name| self.users.get_mut(name));
-        let device = user.and_then(|user| user.mfa.as_mut());
-        let Some(device) = device.filter(|device| device.serial == serial) else {
+        let device = self.devices.get_mut(serial);
+        let of_caller = |device: &&mut Device| caller.user().is_some_and(|name| device.is_of(name));
+        let Some(device) = device.filter(of_caller) else {
             return Err(Refusal::denied(
                 "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
             ));
@@ -199,7 +214,8 @@ impl State {
     }
 }
 
-fn invalid_token() -> Refusal {
+/// The refusal of a key or a session that opens nothing.
+pub(super) fn invalid_token() -> Refusal {
     Refusal::forbidden(
         "InvalidClientTokenId",
         "The security token included in the request is invalid.",

@@ -1,4 +1,4 @@
-//! One request to the STS: which operation it names, what its faults make of it, and what is counted.
+//! One request to one of the services: which operation it names, what its faults make of it, and what is counted.
 
 use http::StatusCode;
 
@@ -8,6 +8,7 @@ use crate::sandbox::count::Operation;
 use crate::sandbox::fault::{self, FaultKind};
 use crate::sandbox::form::Form;
 use crate::sandbox::operation;
+use crate::sandbox::service::Service;
 use crate::sandbox::signature::Received;
 
 /// What the server sends, if anything.
@@ -30,8 +31,9 @@ pub(super) async fn respond(
 ) -> Outcome {
     let (form, operation) = match named_operation(received) {
         Ok(named) => named,
-        Err(refusal) => return document(&refusal, request_id),
+        Err(refusal) => return document(&refusal, Service::Sts, request_id),
     };
+    let service = operation.service();
     let disturbance = {
         let mut state = sandbox.state();
         state.counts.ask(operation);
@@ -59,12 +61,12 @@ pub(super) async fn respond(
         Some(FaultKind::ServerError(status)) => {
             let refusal = server_error(status);
             state.counts.fail(operation, refusal.code);
-            return document(&refusal, request_id);
+            return document(&refusal, service, request_id);
         }
         Some(FaultKind::Throttling) => {
             let refusal = Refusal::bad_request("Throttling", "Rate exceeded");
             state.counts.fail(operation, refusal.code);
-            return document(&refusal, request_id);
+            return document(&refusal, service, request_id);
         }
     };
     let now = sandbox.now_in(&state);
@@ -78,7 +80,7 @@ pub(super) async fn respond(
         }
         Err(refusal) => {
             state.counts.fail(operation, refusal.code);
-            document(&refusal, request_id)
+            document(&refusal, service, request_id)
         }
     }
 }
@@ -93,7 +95,7 @@ fn named_operation(received: Received<'_>) -> Result<(Form, Operation), Refusal>
     })?;
     let version = form.text("Version").unwrap_or("NO_VERSION_SPECIFIED");
     match Operation::named(action) {
-        Some(operation) if version == VERSION => Ok((form, operation)),
+        Some(operation) if version == operation.service().version() => Ok((form, operation)),
         Some(_) | None => Err(Refusal::bad_request(
             "InvalidAction",
             format!("Could not find operation {action} for version {version}"),
@@ -111,9 +113,6 @@ fn server_error(status: u16) -> Refusal {
     Refusal { status, ..internal }
 }
 
-fn document(refusal: &Refusal, request_id: &str) -> Outcome {
-    Outcome::Document { status: refusal.status, body: refusal.document(request_id) }
+fn document(refusal: &Refusal, service: Service, request_id: &str) -> Outcome {
+    Outcome::Document { status: refusal.status, body: refusal.document(service, request_id) }
 }
-
-/// The version of the STS API.
-const VERSION: &str = "2011-06-15";

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
@@ -33,11 +34,11 @@ SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 ROLE = "arn:aws:iam::123456789012:role/"
 
 
-def client(url, keys, region="eu-west-1", **options):
+def client(url, keys, region="eu-west-1", service="sts", **options):
     config = Config(retries={"total_max_attempts": 1}, **options)
     access_key_id, secret_access_key, *token = keys or (None, None)
     return boto3.client(
-        "sts",
+        service,
         endpoint_url=url,
         region_name=region,
         aws_access_key_id=access_key_id,
@@ -72,9 +73,9 @@ def refused(code, status, words, call, **parameters):
     raise AssertionError(f"{code} was expected")
 
 
-def totp(at):
+def totp(at, seed=SEED):
     counter = struct.pack(">Q", int(at) // 30)
-    digest = hmac.new(base64.b32decode(SEED), counter, hashlib.sha1).digest()
+    digest = hmac.new(base64.b32decode(seed), counter, hashlib.sha1).digest()
     offset = digest[-1] & 15
     number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
     return f"{number % 10**6:06}"
@@ -152,6 +153,59 @@ def mfa(url):
     )
 
 
+def access_keys(url):
+    iam = client(url, DEMO, "us-east-1", "iam")
+    assert iam.get_user()["User"]["Arn"] == "arn:aws:iam::123456789012:user/demo"
+    made = iam.create_access_key()["AccessKey"]
+    assert (made["UserName"], made["Status"]) == ("demo", "Active"), made
+    key = {"AccessKeyId": made["AccessKeyId"]}
+    refused("LimitExceeded", 409, "AccessKeysPerUser: 2", iam.create_access_key)
+    assert "LastUsedDate" not in iam.get_access_key_last_used(**key)["AccessKeyLastUsed"]
+    client(url, (made["AccessKeyId"], made["SecretAccessKey"])).get_caller_identity()
+    used = iam.get_access_key_last_used(**key)["AccessKeyLastUsed"]
+    assert (used["ServiceName"], used["Region"]) == ("sts", "eu-west-1"), used
+    iam.update_access_key(Status="Inactive", **key)
+    listed = [page["AccessKeyMetadata"] for page in iam.get_paginator("list_access_keys").paginate(PaginationConfig={"PageSize": 1})]
+    assert sorted(one["Status"] for page in listed for one in page) == ["Active", "Inactive"], listed
+    refused(
+        "InvalidClientTokenId", 403, "security token included in the request is invalid",
+        client(url, (made["AccessKeyId"], made["SecretAccessKey"])).get_caller_identity,
+    )
+    iam.delete_access_key(**key)
+    refused("NoSuchEntity", 404, "cannot be found", iam.delete_access_key, **key)
+    refused("AccessDenied", 403, "on resource: user admin", iam.list_access_keys, UserName="admin")
+
+
+def devices(url):
+    iam = client(url, DEMO, "us-east-1", "iam")
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="boto")["VirtualMFADevice"]
+    serial, seed = device["SerialNumber"], device["Base32StringSeed"].decode()
+    side, height = struct.unpack(">II", device["QRCodePNG"][16:24])
+    assert device["QRCodePNG"].startswith(b"\x89PNG") and side == height, device["QRCodePNG"][:32]
+    data = device["QRCodePNG"][41:-16]
+    assert len(zlib.decompress(data)) == side * (1 + (side + 7) // 8), (side, len(data))
+    now = time.time()
+    enable = {"UserName": "demo", "SerialNumber": serial}
+    refused(
+        "InvalidAuthenticationCode", 403, "not valid", iam.enable_mfa_device,
+        AuthenticationCode1="000000", AuthenticationCode2="000000", **enable,
+    )
+    codes = {"AuthenticationCode1": totp(now - 30, seed), "AuthenticationCode2": totp(now, seed)}
+    iam.enable_mfa_device(**enable, **codes)
+    assert [one["SerialNumber"] for one in iam.list_mfa_devices()["MFADevices"]] == [serial]
+    code = totp(now + 30, seed)
+    session = client(url, DEMO).get_session_token(SerialNumber=serial, TokenCode=code)
+    with_mfa = client(url, held(session), "us-east-1", "iam")
+    refused("DeleteConflict", 409, "Must deactivate first", with_mfa.delete_virtual_mfa_device, SerialNumber=serial)
+    with_mfa.deactivate_mfa_device(SerialNumber=serial)
+    refused("EntityTemporarilyUnmodifiable", 409, "used before", iam.enable_mfa_device, **enable, **codes)
+    unassigned = iam.list_virtual_mfa_devices(AssignmentStatus="Unassigned")["VirtualMFADevices"]
+    assert [one["SerialNumber"] for one in unassigned] == [serial], unassigned
+    with_mfa.delete_virtual_mfa_device(SerialNumber=serial)
+    without = client(url, held(client(url, DEMO).get_session_token()), "us-east-1", "iam")
+    refused("InvalidClientTokenId", 403, "is invalid", without.list_access_keys)
+
+
 def web_identity(url):
     wish = {
         "issuer": "https://token.sandbox.example",
@@ -205,7 +259,7 @@ def faults(url):
 def run(url):
     # Codes that an earlier run spent are good again.
     admin(url, "POST", "reset")
-    tests = [identity, roles, mfa, web_identity, clock, faults]
+    tests = [identity, roles, mfa, access_keys, devices, web_identity, clock, faults]
     for test in tests:
         test(url)
         print(f"ok {test.__name__}")

@@ -11,6 +11,8 @@
 mod admin;
 mod client;
 mod faults;
+mod iam;
+mod iam_devices;
 mod mfa;
 mod parameters;
 mod roles;

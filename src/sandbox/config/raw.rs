@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 
 use crate::files;
 use crate::model::{AccountId, Partition, RoleArn};
-use crate::sandbox::config::{Key, Limits, Role, SandboxConfig, SandboxFault, User};
+use crate::sandbox::config::{Key, Limits, Newcomer, Role, SandboxConfig, SandboxFault, User};
 use crate::sandbox::fault::Fault;
-use crate::sandbox::mfa::Device;
+use crate::sandbox::mfa::{Device, Holder};
 use crate::sandbox::principal::{Home, unique_id};
 use crate::sandbox::token::Provider;
 use crate::sandbox::trust::{Trust, WebTrust};
@@ -27,19 +27,25 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<SandboxConfig, SandboxFau
         offset: raw.clock.offset.as_deref().map_or(Ok(time::Duration::ZERO), parse_offset)?,
         faults: raw.fault,
         users: BTreeMap::new(),
+        devices: BTreeMap::new(),
         keys: BTreeMap::new(),
         roles: BTreeMap::new(),
         providers: Vec::new(),
         home,
     };
     for user in raw.user {
-        let (user, id, key) = user.user(&config.home)?;
+        let Newcomer { user, device, key, key_id } = user.newcomer(&config.home)?;
         let name = key.user.clone();
         if config.users.insert(name.clone(), user).is_some() {
             return fault(format!("the user {name} is there twice"));
         }
-        if config.keys.insert(id.clone(), key).is_some() {
-            return fault(format!("the access key {id} is there twice"));
+        if config.keys.insert(key_id.clone(), key).is_some() {
+            return fault(format!("the access key {key_id} is there twice"));
+        }
+        if let Some(device) = device
+            && let Some(twin) = config.devices.insert(device.serial.clone(), device)
+        {
+            return fault(format!("the device {} is there twice", twin.serial));
         }
     }
     for role in raw.role {
@@ -154,6 +160,8 @@ pub(in crate::sandbox) struct RawUser {
     active: Option<bool>,
     mfa: Option<RawDevice>,
     #[serde(default)]
+    require_mfa_for_iam: bool,
+    #[serde(default)]
     may_assume: Vec<String>,
 }
 
@@ -165,9 +173,9 @@ struct RawDevice {
 }
 
 impl RawUser {
-    /// The user and the key that it describes, the key with its id.
-    pub(in crate::sandbox) fn user(self, home: &Home) -> Result<(User, String, Key), SandboxFault> {
-        let Self { name, access_key_id, secret_access_key, active, mfa, may_assume } = self;
+    /// The user that it describes.
+    pub(in crate::sandbox) fn newcomer(self, home: &Home) -> Result<Newcomer, SandboxFault> {
+        let Self { name, access_key_id, secret_access_key, active, mfa, .. } = self;
         if !is_iam_name(&name) {
             return fault(format!(
                 "the user name {name:?} is not 1 to 64 of letters, digits and _+=,.@-"
@@ -182,21 +190,20 @@ impl RawUser {
         if secret_access_key.expose_secret().is_empty() {
             return fault(format!("the secret_access_key of {name} is empty"));
         }
-        let mfa = mfa.map(|mfa| Device::new(mfa.serial, &mfa.seed)).transpose();
+        let device = mfa.map(|mfa| Device::new(mfa.serial, &mfa.seed)).transpose();
+        let mut device = device.map_err(SandboxFault)?;
+        if let Some(device) = &mut device {
+            device.holder = Some(Holder { user: name.clone(), since: None });
+        }
         let arn = home.user_arn(&name);
         let user = User {
             id: unique_id("AIDA", &arn),
             arn,
-            mfa: mfa.map_err(SandboxFault)?,
-            may_assume: role_patterns(home, may_assume),
+            mfa_for_iam: self.require_mfa_for_iam,
+            may_assume: role_patterns(home, self.may_assume),
         };
-        let key = Key {
-            user: name,
-            secret: secret_access_key,
-            active: active.unwrap_or(true),
-            known_from: None,
-        };
-        Ok((user, access_key_id, key))
+        let key = Key::new(name, secret_access_key, active.unwrap_or(true));
+        Ok(Newcomer { user, device, key, key_id: access_key_id })
     }
 }
 

@@ -21,10 +21,8 @@ fn the_example_loads_and_says_what_it_says() {
     let reader = &config.roles["arn:aws:iam::123456789012:role/Reader"];
     assert_eq!(reader.max_session, Duration::from_hours(12));
     assert_eq!(config.users["demo"].may_assume, ["arn:aws:iam::123456789012:role/Audited"]);
-    assert_eq!(
-        config.users["admin"].mfa.as_ref().unwrap().serial,
-        "arn:aws:iam::123456789012:mfa/admin"
-    );
+    assert!(config.devices["arn:aws:iam::123456789012:mfa/admin"].is_of("admin"));
+    assert!(!config.users["admin"].mfa_for_iam);
     assert!(config.roles["arn:aws:iam::123456789012:role/Admin"].trust.mfa);
 }
 
