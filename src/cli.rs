@@ -11,6 +11,7 @@ mod exec;
 mod exit;
 mod forget;
 mod handover;
+mod keys;
 mod list;
 mod login;
 mod logout;
@@ -73,6 +74,7 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
             return exec::run(&daemon(&wish.lending.control), &wish, environment);
         }
         Command::Forget(wish) => forget::run(&daemon(&wish.control), &wish.profile),
+        Command::Keys(wish) => keys::run(&wish),
         Command::List(wish) => list::run(&daemon(&wish.control), wish.json),
         Command::Login(wish) => login::run(&daemon(&wish.control), &wish),
         Command::Logout(wish) => logout::run(&daemon(&wish.control), wish.profile.as_ref()),
@@ -101,6 +103,7 @@ fn holds_secrets(command: &Command) -> bool {
         Command::Demo(_)
         | Command::Env(_)
         | Command::Exec(_)
+        | Command::Keys(_)
         | Command::Login(_)
         | Command::Mfa(_)
         | Command::Process(_)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -34,19 +34,54 @@ pub fn read_text(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> 
 /// # Errors
 /// Whatever the file system says; nothing is left behind.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
+    put(path, |temporary| write_new(temporary, content, mode))
+}
+
+/// Has `write` make a file beside `path`, and renames that over it.
+fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let directory = directory_of(path);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
     temporary.push(format!(".{}.new", std::process::id()));
     let temporary = directory.join(temporary);
-    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write(&temporary).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
         return written;
     }
     File::open(directory)?.sync_all()
+}
+
+/// Makes the file `path`, which is there, hold `content`, as [`write_atomically`] does; whose it is stays as it was, and
+/// so does its mode, as far as a secret may have it. A symbolic link is followed.
+///
+/// # Errors
+/// Whatever the file system says; nothing is left behind.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let old = fs::metadata(&path)?;
+    let allowed = if old.uid() == 0 { 0o640 } else { 0o600 };
+    let mode = old.mode() & allowed | 0o600;
+    let owner = (old.uid(), old.gid());
+    put(&path, |temporary| {
+        write_new(temporary, content, 0o600)?;
+        let new = fs::metadata(temporary)?;
+        if (new.uid(), new.gid()) != owner {
+            std::os::unix::fs::lchown(temporary, Some(owner.0), Some(owner.1))?;
+        }
+        fs::set_permissions(temporary, fs::Permissions::from_mode(mode))
+    })
+}
+
+/// Whether [`replace`] can be expected to replace the file `path`.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn check_replaceable(path: &Path) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let wanted = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    nix::unistd::access(directory_of(&path), wanted).map_err(io::Error::from)
 }
 
 /// The words of a system error without its number.
@@ -151,6 +186,11 @@ fn check_owner(owner: u32, mode: u32, me: u32) -> Result<(), FileProblem> {
     if mode & 0o077 & !allowed != 0 { Err(FileProblem::OpenToOthers(mode)) } else { Ok(()) }
 }
 
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or_else(|| Path::new("."))
+}
+
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
@@ -160,8 +200,6 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn file(mode: u32, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -239,6 +277,24 @@ mod tests {
         assert_eq!(names, ["secret", "taken"]);
         write_atomically(&path, b"\xff", 0o600).unwrap();
         assert!(matches!(read_text(&path, 9).unwrap_err().problem, FileProblem::NotText));
+    }
+
+    #[test]
+    fn a_replaced_secret_is_nobody_elses_and_a_link_stays_one() {
+        let (directory, path) = file(0o644, b"old");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("secret", &link).unwrap();
+        check_replaceable(&link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let metadata = fs::metadata(&path).unwrap();
+        // A group may read what is root's.
+        let expected = if metadata.uid() == 0 { 0o640 } else { 0o600 };
+        assert_eq!(metadata.mode() & 0o7777, expected);
+        assert!(replace(&directory.path().join("none"), b"new").is_err());
+        assert!(check_replaceable(&directory.path().join("none")).is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! The layers, each of which knows only those above it:
 //!
 //! ```text
-//! model  <-  policy  <-  { config, source }  <-  broker  <-  endpoint  <-  daemon, cli
+//! model  <-  policy  <-  { config, source }  <-  { broker, iam }  <-  endpoint  <-  daemon, cli
 //! ```
 //!
 //! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`seal`],
@@ -18,6 +18,7 @@ pub mod config;
 pub mod source;
 
 pub mod broker;
+pub mod iam;
 
 pub mod endpoint;
 

@@ -27,7 +27,12 @@ use tokio::time::timeout;
 use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 
+pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect};
+pub(crate) use sts::{CALL_DEADLINE, SdkTime, provided};
+pub(crate) use trouble::{Service, Trouble};
+
 pub use code::Codes;
+pub use key::read as read_key;
 pub use live::Live;
 pub use oidc::{Authorization, Oidc};
 pub use people::People;
@@ -70,7 +75,7 @@ fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
 }
 
 /// Reads files off the runtime's threads, and gives up on a file system that hangs.
-async fn blocking<T, F>(read: F) -> Result<T, Failure>
+pub(crate) async fn blocking<T, F>(read: F) -> Result<T, Failure>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Failure> + Send + 'static,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::cli::keys::arguments::Keys;
 use crate::model::ProfileName;
 use crate::telemetry;
 
@@ -55,6 +56,9 @@ pub(super) enum Command {
     Refresh(Named),
     /// Let a profile's credentials go; they are taken anew when somebody asks
     Forget(Named),
+    /// Look after the access keys of a profile's user: list, create, deactivate, delete
+    #[command(subcommand)]
+    Keys(Keys),
     /// Run a strict STS for trying things out
     Sandbox(Sandbox),
     /// Run a sandbox and a daemon with example profiles in a throw-away directory

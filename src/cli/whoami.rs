@@ -106,7 +106,8 @@ fn is_lacking(failure: &Failure, dialect: Dialect) -> bool {
     }
 }
 
-fn complaint(failure: Failure) -> Complaint {
+/// How a command ends that an STS or IAM did not serve.
+pub(super) fn complaint(failure: Failure) -> Complaint {
     let exit = match failure.kind {
         FailureKind::InputExpired
         | FailureKind::Throttled

@@ -27,7 +27,7 @@ use crate::{authorities, files};
 ///
 /// # Errors
 /// `Misconfigured` where the CA bundle cannot be used.
-pub(super) fn connect(
+pub(crate) fn connect(
     url: Option<&str>,
     ca_bundle: Option<&Path>,
 ) -> Result<SharedHttpConnector, Failure> {
@@ -49,7 +49,7 @@ pub(super) fn connect(
 
 /// A connector that reads the whole body of an answer, at most [`BODY_CAP`] bytes of it.
 #[derive(Debug)]
-pub(super) struct Capped(pub(super) SharedHttpConnector);
+pub(crate) struct Capped(pub(crate) SharedHttpConnector);
 
 impl HttpConnector for Capped {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
@@ -151,7 +151,7 @@ const LAYERS: [&str; 5] =
     ["connection error", "dispatch failure", "io error", "other", "tcp connect error"];
 
 /// How long a connection may take.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 
 /// How long the other side may stay silent.
 const READ_DEADLINE: Duration = Duration::from_secs(12);

@@ -16,7 +16,7 @@ use crate::{child, files, ini};
 ///
 /// # Errors
 /// `Misconfigured`, with where it was looked for and what to do; `Unreachable` where the place itself does not answer.
-pub(super) async fn read(source: &KeySource) -> Result<Signer, Failure> {
+pub async fn read(source: &KeySource) -> Result<Signer, Failure> {
     let key = match source {
         KeySource::Command(command) => {
             let place = format!("the access_key command {command}");

@@ -23,9 +23,9 @@ use crate::model::{
 use crate::source::blocking;
 use crate::source::connector::connect;
 use crate::source::sts::client::signed_with;
-use crate::source::trouble::Trouble;
+use crate::source::trouble::{Service, Trouble};
 
-pub(super) use client::SdkTime;
+pub(crate) use client::{CALL_DEADLINE, SdkTime, provided};
 
 /// Callers of every STS that a plan names; a client is built when it is first needed.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Sts {
         mfa: Option<MfaCode<'_>>,
     ) -> Result<SessionCredentials, Failure> {
         let (role, proof) = (Some(&request.role_arn), mfa.map(|mfa| mfa.code));
-        let trouble = Trouble { role, endpoint, from, proof };
+        let trouble = Trouble { service: Service::Sts, role, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -120,7 +120,7 @@ impl Sts {
         mfa: Option<MfaCode<'_>>,
     ) -> Result<SessionCredentials, Failure> {
         let proof = mfa.map(|mfa| mfa.code);
-        let trouble = Trouble { role: None, endpoint, from, proof };
+        let trouble = Trouble { service: Service::Sts, role: None, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -146,7 +146,7 @@ impl Sts {
     ) -> Result<SessionCredentials, Failure> {
         let from = &Signer::Anonymous;
         let (role, proof) = (Some(&request.role_arn), Some(token));
-        let trouble = Trouble { role, endpoint, from, proof };
+        let trouble = Trouble { service: Service::Sts, role, endpoint, from, proof };
         let issued = self.clock.now();
         let call = self
             .client(endpoint)
@@ -174,7 +174,8 @@ impl Sts {
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
         let from = Signer::Session(credentials);
-        let trouble = Trouble { role: None, endpoint, from: &from, proof: None };
+        let trouble =
+            Trouble { service: Service::Sts, role: None, endpoint, from: &from, proof: None };
         let asked = self.clock.now();
         let call = self.client(endpoint).await?.get_caller_identity();
         let answer = call.customize().config_override(signed_with(&from)).send().await;

@@ -1,9 +1,10 @@
-//! What an STS's errors mean: for the lease a kind, for a person a sentence.
+//! What the errors of an STS, and of the IAM beside it, mean: for the lease a kind, for a person a sentence.
 //!
 //! The SDK's own `Debug` of an error prints the answer's body, so nothing but code and message leaves this file, and
 //! those without any secret that the call was made with. S3-shaped `<Error>` bodies, which Ceph sends, are read from
-//! the raw answer; `meaning` knows the codes.
+//! the raw answer; `meaning` and `iam` know the codes.
 
+mod iam;
 mod meaning;
 
 use std::time::SystemTime;
@@ -19,13 +20,21 @@ use crate::source::connector::{cause, is_too_long, one_line};
 use crate::source::trouble::meaning::{Meaning, meaning};
 
 /// What a failed call was about.
-pub(super) struct Trouble<'a> {
-    pub(super) role: Option<&'a RoleArn>,
-    pub(super) endpoint: &'a StsEndpoint,
+pub(crate) struct Trouble<'a> {
+    pub(crate) service: Service,
+    pub(crate) role: Option<&'a RoleArn>,
+    pub(crate) endpoint: &'a StsEndpoint,
     /// What the call was signed with.
-    pub(super) from: &'a Signer,
+    pub(crate) from: &'a Signer,
     /// The MFA code or the token that went with it.
-    pub(super) proof: Option<&'a SecretString>,
+    pub(crate) proof: Option<&'a SecretString>,
+}
+
+/// Which service was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Iam,
+    Sts,
 }
 
 /// What an STS said no with.
@@ -38,7 +47,7 @@ struct No {
 
 impl Trouble<'_> {
     /// The failure that `error` is; `asked` is our time at the call, to tell how far two clocks are apart.
-    pub(super) fn of<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
+    pub(crate) fn of<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
     where
         E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
     {
@@ -48,7 +57,7 @@ impl Trouble<'_> {
                 "InvalidRequest",
                 &format!(
                     "the request to {} cannot be made: {}; `credbroker check` shows what is asked",
-                    self.endpoint,
+                    self.place(),
                     cause(error)
                 ),
             ),
@@ -73,11 +82,11 @@ impl Trouble<'_> {
     }
 
     /// An answer that cannot be used.
-    pub(super) fn invalid(&self, what: &str) -> Failure {
+    pub(crate) fn invalid(&self, what: &str) -> Failure {
         self.failure(
             FailureKind::Unreachable,
             "InvalidAnswer",
-            &format!("{} cannot be used: {what}", self.endpoint),
+            &format!("{} cannot be used: {what}", self.place()),
         )
     }
 
@@ -88,14 +97,14 @@ impl Trouble<'_> {
             "ExpiredAnswer",
             &format!(
                 "{} gave credentials that expired at {}; compare its clock with this machine's",
-                self.endpoint,
+                self.place(),
                 timestamp(expires)
             ),
         )
     }
 
     fn silent(&self) -> Failure {
-        let message = format!("{} did not answer in time; {}", self.endpoint, self.is_it_there());
+        let message = format!("{} did not answer in time; {}", self.place(), self.is_it_there());
         self.failure(FailureKind::Unreachable, "Timeout", &message)
     }
 
@@ -110,8 +119,16 @@ impl Trouble<'_> {
         } else {
             self.is_it_there()
         };
-        let message = format!("{} cannot be reached: {why}; {remedy}", self.endpoint);
+        let message = format!("{} cannot be reached: {why}; {remedy}", self.place());
         self.failure(FailureKind::Unreachable, "Unreachable", &message)
+    }
+
+    /// Who was called.
+    fn place(&self) -> String {
+        match (self.service, &self.endpoint.url) {
+            (Service::Iam, None) => "AWS IAM".to_owned(),
+            (Service::Iam | Service::Sts, _) => self.endpoint.to_string(),
+        }
     }
 
     /// What to ask where nobody answers: AWS is up, and has an address in each region that there is.
@@ -140,21 +157,27 @@ impl Trouble<'_> {
                 self.invalid(&format!("it answers with HTTP {status}; try again in a moment"))
             }
             None => self.invalid(&format!(
-                "its answer (HTTP {status}) is not that of an STS; is endpoint_url right?"
+                "its answer (HTTP {status}) is not that of {}; is endpoint_url right?",
+                match self.service {
+                    Service::Iam => "IAM",
+                    Service::Sts => "an STS",
+                }
             )),
         }
     }
 
     fn refused(&self, no: &No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
-        let Meaning { kind, code, remedy } = meaning(self, no, asked, server_time);
+        let of_iam = if self.service == Service::Iam { iam::meaning(no) } else { None };
+        let meaning = of_iam.unwrap_or_else(|| meaning(self, no, asked, server_time));
+        let Meaning { kind, code, remedy } = meaning;
         let request_id = no.request_id.clone();
         if let Some(code) = code {
             return Failure { kind, code: code.to_owned(), message: remedy, request_id };
         }
         let code = self.clean(&no.code);
         let what = match self.role {
-            Some(role) => format!("{} answers {code} for {role}", self.endpoint),
-            None => format!("{} answers {code}", self.endpoint),
+            Some(role) => format!("{} answers {code} for {role}", self.place()),
+            None => format!("{} answers {code}", self.place()),
         };
         let said = self.clean(&no.message);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };

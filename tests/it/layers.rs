@@ -39,6 +39,8 @@ fn a_planted_import_is_found() {
         ("config/raw.rs", "use crate::source::Source;", "config imports source"),
         ("source/sts.rs", "fn f() { let x = crate :: config::load(); }", "source imports config"),
         ("broker.rs", "use super::endpoint::Server;", "broker imports endpoint"),
+        ("iam/keys.rs", "use crate::broker::Broker;", "iam imports broker"),
+        ("endpoint.rs", "use crate::iam::Keys;", "endpoint imports iam"),
         ("broker/lease.rs", "use super::super::endpoint::Server;", "broker imports endpoint"),
         (
             "broker/lease.rs",
@@ -119,11 +121,14 @@ fn allowed(layer: &str) -> Option<(&'static [&'static str], bool)> {
         "model" => (&[], false),
         "policy" => (&["model"], false),
         "config" | "source" => (&["model", "policy"], true),
-        "broker" => (&["model", "policy", "config", "source"], true),
+        "broker" | "iam" => (&["model", "policy", "config", "source"], true),
         "endpoint" => (&["model", "policy", "config", "source", "broker"], true),
         "daemon" => (&["model", "policy", "config", "source", "broker", "endpoint"], true),
         "cli" => (
-            &["model", "policy", "config", "source", "broker", "endpoint", "daemon", "sandbox"],
+            &[
+                "model", "policy", "config", "source", "broker", "iam", "endpoint", "daemon",
+                "sandbox",
+            ],
             true,
         ),
         "sandbox" => (&["model"], true),

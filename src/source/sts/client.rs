@@ -54,7 +54,7 @@ pub(super) fn client(
 
 /// Our clock, as the SDK asks for it.
 #[derive(Debug)]
-pub(in crate::source) struct SdkTime(pub(in crate::source) Clock);
+pub(crate) struct SdkTime(pub(crate) Clock);
 
 impl TimeSource for SdkTime {
     fn now(&self) -> SystemTime {
@@ -64,12 +64,20 @@ impl TimeSource for SdkTime {
 
 /// The configuration of one call that is signed with `from`.
 pub(super) fn signed_with(from: &Signer) -> Builder {
+    match provided(from) {
+        None => Config::builder(),
+        Some(credentials) => Config::builder().credentials_provider(credentials),
+    }
+}
+
+/// What `from` signs with, as the SDK asks for it.
+pub(crate) fn provided(from: &Signer) -> Option<SharedCredentialsProvider> {
     let credentials = |id: &str, secret: &SecretString, token: Option<&SecretString>| {
         let token = token.map(|token| token.expose_secret().to_owned());
         Credentials::new(id, secret.expose_secret(), token, None, "credbroker")
     };
     let credentials = match from {
-        Signer::Anonymous => return Config::builder(),
+        Signer::Anonymous => return None,
         Signer::LongTerm(key) => credentials(&key.access_key_id, &key.secret_access_key, None),
         Signer::Session(session) => credentials(
             &session.access_key_id,
@@ -77,8 +85,8 @@ pub(super) fn signed_with(from: &Signer) -> Builder {
             Some(&session.session_token),
         ),
     };
-    Config::builder().credentials_provider(SharedCredentialsProvider::new(credentials))
+    Some(SharedCredentialsProvider::new(credentials))
 }
 
 /// How long a whole call may take; `process` waits for 20 s.
-const CALL_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(15);

@@ -66,7 +66,7 @@ fn failure_of(
     error: &SdkError<AssumeRoleError, HttpResponse>,
 ) -> Failure {
     let role = RoleArn::parse(ROLE).unwrap();
-    let trouble = Trouble { role: Some(&role), endpoint, from, proof: None };
+    let trouble = Trouble { service: Service::Sts, role: Some(&role), endpoint, from, proof: None };
     trouble.of(error, asked())
 }
 
@@ -180,7 +180,13 @@ fn nobody_there_is_told_by_its_cause_and_a_question() {
             "AWS STS in us-east-1 cannot be reached: dns error: no such name; is this machine online, and is the region right?",
         ),
     ] {
-        let trouble = Trouble { role: None, endpoint: &endpoint, from: &anonymous(), proof: None };
+        let trouble = Trouble {
+            service: Service::Sts,
+            role: None,
+            endpoint: &endpoint,
+            from: &anonymous(),
+            proof: None,
+        };
         let error: SdkError<AssumeRoleError, HttpResponse> =
             SdkError::dispatch_failure(ConnectorError::io(cause.into()));
         assert_eq!(trouble.of(&error, SystemTime::UNIX_EPOCH).message, said);

@@ -98,7 +98,13 @@ fn a_session_that_is_asked_about_itself_is_not_renewed_for_it() {
     let meta = ErrorMetadata::builder().code("InvalidClientTokenId").message("no").build();
     let error = SdkError::service_error(AssumeRoleError::generic(meta), response(403, ""));
     let (endpoint, from) = (endpoint(), session());
-    let trouble = Trouble { role: None, endpoint: &endpoint, from: &from, proof: None };
+    let trouble = Trouble {
+        service: Service::Sts,
+        role: None,
+        endpoint: &endpoint,
+        from: &from,
+        proof: None,
+    };
     assert_eq!(trouble.of(&error, asked()).kind, FailureKind::Refused);
 }
 
@@ -134,7 +140,8 @@ fn mfa_is_not_spoken_of_where_the_server_knows_none_or_a_code_was_given() {
     let (endpoint, from, role) = (endpoint(), long_term(), RoleArn::parse(ROLE).unwrap());
     let code = SecretString::from("123456");
     let (role, endpoint, from, proof) = (Some(&role), &endpoint, &from, Some(&code));
-    let said = Trouble { role, endpoint, from, proof }.of(&error, asked()).message;
+    let said =
+        Trouble { service: Service::Sts, role, endpoint, from, proof }.of(&error, asked()).message;
     assert!(!said.contains("MFA"), "{said}");
 }
 

@@ -1,0 +1,83 @@
+//! The arguments of `keys`.
+
+#![expect(clippy::doc_markdown, reason = "the comments are help texts, shown as they stand")]
+
+use clap::{Args, Subcommand};
+
+use crate::cli::arguments::Config;
+use crate::model::ProfileName;
+
+/// What to do with keys.
+#[derive(Subcommand)]
+pub(in crate::cli) enum Keys {
+    /// Show the keys of a profile's user: their status, age and last use, and which one is in use
+    List(Listing),
+    /// Make a new key, and put it where the profile's access_key is
+    Create(Create),
+    /// Show when the keys of a profile's user were last used, and for what
+    #[command(after_help = "AWS knows of a use after some hours.")]
+    LastUsed(Listing),
+    /// Turn a key off; it can be turned on again
+    Deactivate(Ending),
+    /// Turn a key on again
+    Activate(One),
+    /// Delete a key for good
+    Delete(Ending),
+}
+
+/// The profile, and the configuration that it stands in.
+#[derive(Args)]
+pub(in crate::cli) struct Profile {
+    /// The profile whose long-term key is meant: its own, or the one it begins with
+    #[arg(value_name = "PROFILE", value_parser = ProfileName::parse)]
+    pub(in crate::cli) name: ProfileName,
+    #[command(flatten)]
+    pub(in crate::cli) config: Config,
+}
+
+/// Arguments of `keys list` and `keys last-used`.
+#[derive(Args)]
+pub(in crate::cli) struct Listing {
+    #[command(flatten)]
+    pub(in crate::cli) profile: Profile,
+    /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// Arguments of `keys create`.
+#[derive(Args)]
+pub(in crate::cli) struct Create {
+    #[command(flatten)]
+    pub(in crate::cli) profile: Profile,
+    /// Print the new key as credential_process JSON, secret and all, and put it nowhere
+    #[arg(long)]
+    pub(in crate::cli) print: bool,
+}
+
+/// Arguments of `keys activate`.
+#[derive(Args)]
+pub(in crate::cli) struct One {
+    #[command(flatten)]
+    pub(in crate::cli) profile: Profile,
+    /// The key, by its id
+    #[arg(value_name = "KEY_ID", value_parser = key_id)]
+    pub(in crate::cli) key: String,
+}
+
+/// Arguments of `keys deactivate` and `keys delete`.
+#[derive(Args)]
+pub(in crate::cli) struct Ending {
+    #[command(flatten)]
+    pub(in crate::cli) one: One,
+    /// Do it to the key that the profile uses, too
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+}
+
+/// Takes 16 to 128 letters, digits and `_` as the id of a key (`accessKeyIdType` in the IAM service model).
+fn key_id(text: &str) -> Result<String, &'static str> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let is_id = (16..=128).contains(&text.len()) && text.bytes().all(legal);
+    is_id.then(|| text.to_owned()).ok_or("the id of a key has 16 to 128 letters and digits")
+}

@@ -1,0 +1,98 @@
+//! `keys create`: a new key, which goes straight to where the profile's key is kept.
+
+use secrecy::ExposeSecret;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use crate::cli::exit::{Complaint, Exit};
+use crate::cli::keys::user::User;
+use crate::cli::keys::{known, report};
+use crate::cli::print;
+use crate::cli::whoami::complaint;
+use crate::iam::{Keys, NewKey, Place};
+use crate::model::{Clock, KeySource, ProfileName};
+
+/// Makes a key of `user`, and puts it where `source` refers to, or prints it.
+///
+/// Whether it can be put there is found out before it is made; one that could not be kept after all is deleted again.
+pub(super) async fn run(
+    user: &mut User,
+    source: &KeySource,
+    profile: &ProfileName,
+    print: bool,
+    clock: Clock,
+) -> Result<Exit, Complaint> {
+    let old = user.key_in_use().to_owned();
+    let place = if print { None } else { Some(place(source, profile, &old)?) };
+    // Whoever breaks off in between would lose the key; all that follows has deadlines.
+    let ends = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+    let _held_off = ends.map(signal);
+    let made = match user.ask(Keys::create).await {
+        Ok(made) => made,
+        Err(failure) if failure.code == "LimitExceeded" => {
+            let keys = known(user).await?;
+            let message = report::full(profile.as_str(), &keys, clock.now());
+            return Err(Complaint::new(Exit::Refused, message));
+        }
+        Err(failure) => return Err(complaint(failure)),
+    };
+    let kept = match &place {
+        Some(place) => place.replace(&old, &made.key).map_err(complaint),
+        None => print::deliver(&json(&made)),
+    };
+    if let Err(lost) = kept {
+        return Err(taken_back(user, &made, lost).await);
+    }
+    if let Some(place) = place {
+        print::report(&said(&made, &place, profile, &old))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn place(source: &KeySource, profile: &ProfileName, old: &str) -> Result<Place, Complaint> {
+    let place = Place::of(source, profile.as_str()).map_err(|failure| {
+        let message =
+            format!("{}; or run this with --print and keep the key yourself", failure.message);
+        Complaint::new(Exit::Config, message)
+    })?;
+    place.check(old).map_err(complaint)?;
+    Ok(place)
+}
+
+/// Deletes the key that nobody can have, and says what became of it.
+async fn taken_back(user: &mut User, made: &NewKey, lost: Complaint) -> Complaint {
+    let id = &made.key.access_key_id;
+    let end = match user.ask(async |keys: &Keys| keys.delete(id).await).await {
+        Ok(()) => format!("the new key {id} was deleted again"),
+        Err(failure) => {
+            format!(
+                "the new key {id} is lost and must be deleted, which failed: {}",
+                failure.message
+            )
+        }
+    };
+    Complaint { message: format!("{}; {end}", lost.message), ..lost }
+}
+
+fn said(made: &NewKey, place: &Place, profile: &ProfileName, old: &str) -> String {
+    let (id, path, user) = (&made.key.access_key_id, place.path().display(), &made.user);
+    format!(
+        "{id} is the key of {user} in {path} now. It takes some seconds until it is known everywhere.\n\
+         A daemon reads it there when it next needs it: nothing has to be reloaded.\n\
+         The old key still works. Once nothing uses it (credbroker keys last-used {profile}), run:\n\
+         credbroker keys deactivate {profile} {old}\n"
+    )
+}
+
+/// The key in the form of `credential_process`, in memory that is wiped.
+fn json(made: &NewKey) -> Zeroizing<Vec<u8>> {
+    let (id, secret) = (&made.key.access_key_id, made.key.secret_access_key.expose_secret());
+    let quoted = |text: &str| Zeroizing::new(serde_json::Value::from(text).to_string());
+    let mut text = Zeroizing::new(Vec::with_capacity(256 + 2 * (id.len() + secret.len())));
+    text.extend_from_slice(b"{\"Version\":1,\"AccessKeyId\":");
+    text.extend_from_slice(quoted(id).as_bytes());
+    text.extend_from_slice(b",\"SecretAccessKey\":");
+    text.extend_from_slice(quoted(secret).as_bytes());
+    text.extend_from_slice(b"}\n");
+    text
+}

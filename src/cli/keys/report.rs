@@ -1,0 +1,199 @@
+//! Keys as a person reads them, and as a script does.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::cli::{print, table};
+use crate::iam::{AccessKey, KeyUse};
+use crate::model::timestamp;
+
+/// A key, and what is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) is_in_use: bool,
+    pub(super) key: AccessKey,
+    pub(super) last_used: Option<KeyUse>,
+}
+
+/// All that there is to say of the keys.
+pub(super) fn keys(keys: &[Known], now: SystemTime) -> String {
+    let header = ["KEY", "STATUS", "CREATED", "LAST USED", "SERVICE", "REGION", ""];
+    table::columns(
+        &header,
+        keys.iter().map(|known| {
+            let [when, service, region] = used(known, now);
+            let created = known.key.created.map(timestamp);
+            let in_use = if known.is_in_use { "in use" } else { "" };
+            vec![
+                known.key.id.clone(),
+                known.key.status.to_string(),
+                table::when(created.as_deref(), now),
+                when,
+                service,
+                region,
+                in_use.to_owned(),
+            ]
+        }),
+    )
+}
+
+/// When the keys were used.
+pub(super) fn uses(keys: &[Known], now: SystemTime) -> String {
+    let header = ["KEY", "LAST USED", "SERVICE", "REGION"];
+    table::columns(
+        &header,
+        keys.iter().map(|known| [vec![known.key.id.clone()], used(known, now).to_vec()].concat()),
+    )
+}
+
+/// The same for a script.
+pub(super) fn json(keys: &[Known]) -> String {
+    let user = keys.first().map(|known| known.key.user.as_str());
+    let keys = keys.iter().map(|known| WireKey {
+        access_key_id: &known.key.id,
+        status: known.key.status.to_string(),
+        created: known.key.created.map(timestamp),
+        in_use: known.is_in_use,
+        last_used: known.last_used.as_ref().map(|used| WireUse {
+            at: timestamp(used.at),
+            service: &used.service,
+            region: &used.region,
+        }),
+    });
+    print::json(&WireKeys { user, keys: keys.collect() })
+}
+
+/// What a user with two keys is told who wants a third.
+pub(super) fn full(profile: &str, keys: &[Known], now: SystemTime) -> String {
+    let names = keys.iter().map(|known| {
+        let how = match (known.is_in_use, &known.last_used) {
+            (true, _) => "in use here".to_owned(),
+            (false, None) => format!("{}, never used", known.key.status),
+            (false, Some(_)) => {
+                let [when, service, _] = used(known, now);
+                format!("{}, last used {when} for {service}", known.key.status)
+            }
+        };
+        format!("{} ({how})", known.key.id)
+    });
+    let names = names.collect::<Vec<_>>().join(" and ");
+    // The one that was not used for longest, and never before once.
+    let idle = keys.iter().filter(|known| !known.is_in_use);
+    let idle = idle.min_by_key(|known| known.last_used.as_ref().map(|used| used.at));
+    let remedy = idle.map_or_else(String::new, |known| {
+        let id = &known.key.id;
+        format!("; where nothing needs {id}, run: credbroker keys delete {profile} {id}")
+    });
+    format!("a user has two access keys at most, and these are there: {names}{remedy}")
+}
+
+fn used(known: &Known, now: SystemTime) -> [String; 3] {
+    match &known.last_used {
+        None => ["never", "-", "-"].map(str::to_owned),
+        Some(used) => {
+            let when = table::when(Some(&timestamp(used.at)), now);
+            [when, used.service.clone(), used.region.clone()]
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireKeys<'a> {
+    user: Option<&'a str>,
+    keys: Vec<WireKey<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireKey<'a> {
+    access_key_id: &'a str,
+    status: String,
+    created: Option<String>,
+    in_use: bool,
+    last_used: Option<WireUse<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireUse<'a> {
+    at: String,
+    service: &'a str,
+    region: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iam::KeyStatus;
+    use crate::model::parse_timestamp;
+
+    fn at(text: &str) -> SystemTime {
+        parse_timestamp(text).unwrap()
+    }
+
+    fn now() -> SystemTime {
+        at("2026-03-01T12:00:00Z")
+    }
+
+    fn two() -> [Known; 2] {
+        let key = |id: &str, created, status| AccessKey {
+            created: Some(at(created)),
+            id: id.to_owned(),
+            status,
+            user: "me".to_owned(),
+        };
+        let last_used = Some(KeyUse {
+            at: at("2026-03-01T09:00:00Z"),
+            region: "eu-west-1".into(),
+            service: "sts".into(),
+        });
+        [
+            Known {
+                is_in_use: true,
+                key: key("AKIA1", "2025-12-01T12:00:00Z", KeyStatus::Active),
+                last_used,
+            },
+            Known {
+                is_in_use: false,
+                key: key("AKIA2", "2026-02-25T12:00:00Z", KeyStatus::Inactive),
+                last_used: None,
+            },
+        ]
+    }
+
+    #[test]
+    fn a_table_marks_the_key_in_use() {
+        assert_eq!(
+            keys(&two(), now()),
+            "KEY    STATUS    CREATED      LAST USED  SERVICE  REGION\n\
+             AKIA1  Active    90 days ago  3 h ago    sts      eu-west-1  in use\n\
+             AKIA2  Inactive  4 days ago   never      -        -\n"
+        );
+        assert_eq!(
+            uses(&two(), now()),
+            "KEY    LAST USED  SERVICE  REGION\nAKIA1  3 h ago    sts      eu-west-1\nAKIA2  never      -        -\n"
+        );
+    }
+
+    #[test]
+    fn a_script_gets_times_and_names() {
+        let read: serde_json::Value = serde_json::from_str(&json(&two())).unwrap();
+        assert_eq!(
+            read,
+            serde_json::json!({ "user": "me", "keys": [
+                { "access_key_id": "AKIA1", "status": "Active", "created": "2025-12-01T12:00:00Z", "in_use": true,
+                  "last_used": { "at": "2026-03-01T09:00:00Z", "service": "sts", "region": "eu-west-1" } },
+                { "access_key_id": "AKIA2", "status": "Inactive", "created": "2026-02-25T12:00:00Z", "in_use": false,
+                  "last_used": null },
+            ]})
+        );
+    }
+
+    #[test]
+    fn who_has_two_keys_is_told_which_one_to_delete() {
+        assert_eq!(
+            full("base", &two(), now()),
+            "a user has two access keys at most, and these are there: AKIA1 (in use here) and AKIA2 (Inactive, never used); \
+             where nothing needs AKIA2, run: credbroker keys delete base AKIA2"
+        );
+    }
+}

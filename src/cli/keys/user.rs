@@ -1,0 +1,97 @@
+//! The user whose keys are looked after: asked with its own key, and with an MFA code where the account demands one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::cli::exit::{Complaint, Exit};
+use crate::cli::keys::holder::Holder;
+use crate::cli::terminal::{Terminal, Typed};
+use crate::cli::whoami::complaint;
+use crate::iam::Keys;
+use crate::model::{
+    Clock, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial, SessionDuration, Signer,
+};
+use crate::source::{MfaCode, Sts, read_key};
+
+/// A user at an IAM.
+pub(super) struct User {
+    clock: Clock,
+    holder: Holder,
+    /// The key that is in use.
+    key: Arc<LongTermKey>,
+    keys: Keys,
+    has_session: bool,
+}
+
+impl User {
+    /// The user whose key `holder` has, with nothing asked yet.
+    pub(super) async fn of(holder: Holder, clock: Clock) -> Result<Self, Complaint> {
+        let signer = read_key(&holder.key).await.map_err(complaint)?;
+        let Signer::LongTerm(key) = &signer else {
+            return Err(Complaint::new(Exit::Internal, "this is no long-term key"));
+        };
+        let key = Arc::clone(key);
+        let keys = Keys::at(holder.iam.clone(), signer, clock).await.map_err(complaint)?;
+        Ok(Self { clock, holder, key, keys, has_session: false })
+    }
+
+    /// The id of the key that is in use.
+    pub(super) fn key_in_use(&self) -> &str {
+        &self.key.access_key_id
+    }
+
+    /// Does `call`; where it is denied and the user has a device, once more with a session that was got with a code.
+    pub(super) async fn ask<T>(
+        &mut self,
+        call: impl AsyncFn(&Keys) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match call(&self.keys).await {
+            Err(failure) if failure.code == "AccessDenied" && !self.has_session => {
+                let Some(device) = self.holder.device.clone() else { return Err(failure) };
+                self.begin_session(&device).await?;
+                call(&self.keys).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Signs with a session from now on, for which the person gives a code.
+    async fn begin_session(&mut self, device: &MfaDevice) -> Result<(), Failure> {
+        let code = typed(&device.serial)?;
+        let duration = SessionDuration::new(SESSION_SECONDS, self.holder.sts.dialect).ok();
+        let long_term = Signer::LongTerm(Arc::clone(&self.key));
+        let mfa = Some(MfaCode { device, code: &code });
+        let sts = Sts::new(self.clock);
+        let session = sts.get_session_token(&long_term, &self.holder.sts, duration, mfa).await?;
+        self.keys.sign_with(Signer::Session(Arc::new(session)));
+        self.has_session = true;
+        Ok(())
+    }
+}
+
+/// The code that a person reads off the device, asked for on the terminal whatever stdin and stdout are.
+fn typed(serial: &MfaSerial) -> Result<SecretString, Failure> {
+    let needed = |what: &str| {
+        let message = format!("the account demands a code of the MFA device {serial}; {what}");
+        Failure::new(FailureKind::PersonNeeded, "MfaRequired", message)
+    };
+    let Some(terminal) = Terminal::open() else {
+        return Err(needed("run this in a terminal, to be asked for it"));
+    };
+    let line = match terminal.ask(&format!("MFA code of {serial}: "), PATIENCE) {
+        Typed::Line(line) => line,
+        Typed::Left | Typed::Nothing => return Err(needed("none was typed")),
+    };
+    if !(line.len() == 6 && line.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(needed("six digits were expected"));
+    }
+    Ok(SecretString::from(line.as_str()))
+}
+
+/// A quarter of an hour, the shortest session that there is.
+const SESSION_SECONDS: i64 = 900;
+
+/// How long a person may take to find the device.
+const PATIENCE: Duration = Duration::from_mins(5);

@@ -1,0 +1,204 @@
+//! The access keys of one user: list, create, look at their use, turn off and on, delete.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::config::Config;
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_iam::operation::RequestId;
+use aws_sdk_iam::primitives::DateTime;
+use aws_sdk_iam::types::StatusType;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use secrecy::SecretString;
+
+use crate::iam::client::client;
+use crate::model::{Clock, Failure, LongTermKey, Signer, StsEndpoint};
+use crate::source::{Service, Trouble, blocking, connect, provided};
+
+/// The access keys of the user that signs.
+#[derive(Debug)]
+pub struct Keys {
+    client: Client,
+    clock: Clock,
+    endpoint: StsEndpoint,
+    signer: Signer,
+}
+
+/// An access key without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// When it was made.
+    pub created: Option<SystemTime>,
+    /// Its public half.
+    pub id: String,
+    /// Whether it opens anything.
+    pub status: KeyStatus,
+    /// Whose it is.
+    pub user: String,
+}
+
+/// Whether a key opens anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// It does.
+    Active,
+    /// It does not, and can be turned on again.
+    Inactive,
+}
+
+/// The last use of a key; IAM is some hours late with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// When.
+    pub at: SystemTime,
+    /// In which region.
+    pub region: String,
+    /// For which service, as signatures call it.
+    pub service: String,
+}
+
+/// A key that was just made; nobody but its holder knows the secret.
+#[derive(Debug)]
+pub struct NewKey {
+    /// Both halves.
+    pub key: LongTermKey,
+    /// Whose it is.
+    pub user: String,
+}
+
+impl Keys {
+    /// Those at the IAM of `endpoint`, asked with `signer`. An endpoint without an address is AWS's IAM, in the partition
+    /// of its region; else IAM is asked at the same address as STS.
+    ///
+    /// # Errors
+    /// `Misconfigured` where the certificate authorities cannot be used.
+    pub async fn at(endpoint: StsEndpoint, signer: Signer, clock: Clock) -> Result<Self, Failure> {
+        let place = endpoint.clone();
+        let connector =
+            blocking(move || connect(place.url.as_deref(), place.ca_bundle.as_deref())).await?;
+        let client = client(&endpoint, connector, clock);
+        Ok(Self { client, clock, endpoint, signer })
+    }
+
+    /// Asks with `signer` from now on.
+    pub fn sign_with(&mut self, signer: Signer) {
+        self.signer = signer;
+    }
+
+    /// All of them, the oldest first (`ListAccessKeys`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn list(&self) -> Result<Vec<AccessKey>, Failure> {
+        let asked = self.clock.now();
+        let call = self.client.list_access_keys().customize().config_override(self.signed());
+        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
+        let mut keys = Vec::new();
+        for key in answer.access_key_metadata {
+            let id = key.access_key_id.unwrap_or_default();
+            let status = KeyStatus::of(key.status.as_ref());
+            let created = key.create_date.and_then(time);
+            keys.push(AccessKey { created, id, status, user: key.user_name.unwrap_or_default() });
+        }
+        keys.sort_by_key(|key| key.created);
+        Ok(keys)
+    }
+
+    /// Makes one more (`CreateAccessKey`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for; `LimitExceeded` where the user has two already.
+    pub async fn create(&self) -> Result<NewKey, Failure> {
+        let asked = self.clock.now();
+        let call = self.client.create_access_key().customize().config_override(self.signed());
+        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
+        let made = answer
+            .access_key
+            .filter(|key| !(key.access_key_id.is_empty() || key.secret_access_key.is_empty()))
+            .ok_or_else(|| self.trouble().invalid("its answer holds no key"))?;
+        let secret_access_key = SecretString::from(made.secret_access_key);
+        let key = LongTermKey { access_key_id: made.access_key_id, secret_access_key };
+        Ok(NewKey { key, user: made.user_name })
+    }
+
+    /// When the key `id` was last used; `None` for never, as far as IAM knows (`GetAccessKeyLastUsed`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn last_used(&self, id: &str) -> Result<Option<KeyUse>, Failure> {
+        let asked = self.clock.now();
+        let call = self.client.get_access_key_last_used().access_key_id(id);
+        let call = call.customize().config_override(self.signed());
+        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
+        Ok(answer.access_key_last_used.and_then(|used| {
+            let at = used.last_used_date.and_then(time)?;
+            Some(KeyUse { at, region: used.region, service: used.service_name })
+        }))
+    }
+
+    /// Turns the key `id` on or off (`UpdateAccessKey`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn set_status(&self, id: &str, status: KeyStatus) -> Result<(), Failure> {
+        let asked = self.clock.now();
+        let status = match status {
+            KeyStatus::Active => StatusType::Active,
+            KeyStatus::Inactive => StatusType::Inactive,
+        };
+        let call = self.client.update_access_key().access_key_id(id).status(status);
+        let answer = call.customize().config_override(self.signed()).send().await;
+        answer.map(drop).map_err(|error| self.failed(&error, asked))
+    }
+
+    /// Deletes the key `id` for good (`DeleteAccessKey`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn delete(&self, id: &str) -> Result<(), Failure> {
+        let asked = self.clock.now();
+        let call = self.client.delete_access_key().access_key_id(id);
+        let answer = call.customize().config_override(self.signed()).send().await;
+        answer.map(drop).map_err(|error| self.failed(&error, asked))
+    }
+
+    fn signed(&self) -> aws_sdk_iam::config::Builder {
+        match provided(&self.signer) {
+            None => Config::builder(),
+            Some(credentials) => Config::builder().credentials_provider(credentials),
+        }
+    }
+
+    fn failed<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
+    where
+        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+    {
+        self.trouble().of(error, asked)
+    }
+
+    fn trouble(&self) -> Trouble<'_> {
+        let (endpoint, from) = (&self.endpoint, &self.signer);
+        Trouble { service: Service::Iam, role: None, endpoint, from, proof: None }
+    }
+}
+
+impl KeyStatus {
+    /// Whatever is not `Active` opens nothing.
+    fn of(status: Option<&StatusType>) -> Self {
+        if status == Some(&StatusType::Active) { Self::Active } else { Self::Inactive }
+    }
+}
+
+impl fmt::Display for KeyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "Active",
+            Self::Inactive => "Inactive",
+        })
+    }
+}
+
+fn time(at: DateTime) -> Option<SystemTime> {
+    SystemTime::try_from(at).ok()
+}
