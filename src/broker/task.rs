@@ -28,6 +28,8 @@ pub(super) struct LeaseTask {
     source: Arc<dyn Source>,
     clock: Clock,
     habits: Habits,
+    /// Whether what the hop stands on is the sign-in of a person who acts where nobody tells us, as with `aws sso login`.
+    signs_in_elsewhere: bool,
     view: LeaseView,
     /// The attempts that failed since one succeeded.
     failed: Streak,
@@ -54,6 +56,8 @@ impl LeaseTask {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let (lease, shared) = Lease::new(sender, people, clock);
         let root = parent.map_or_else(|| Root::Base(key.base.clone()), Root::Parent);
+        let first = key.through.first().unwrap_or(&key.last);
+        let signs_in_elsewhere = matches!(first.call, Call::Provided(_));
         let task = Self {
             shared,
             commands,
@@ -62,6 +66,7 @@ impl LeaseTask {
             source,
             clock,
             habits,
+            signs_in_elsewhere,
             news: None,
             view: LeaseView::default(),
             failed: Streak::default(),
@@ -256,9 +261,10 @@ impl LeaseTask {
         self.view.trouble = Some(Trouble { failure, at: now, until });
     }
 
-    /// How long to wait for a person who acts where nobody tells us, as with `aws sso login`.
+    /// How long to wait for a person who acts where nobody tells us. Whoever asks for a role behind the sign-in asks for
+    /// the sign-in that way, however long nobody did.
     fn look_again(&self) -> Option<Duration> {
-        matches!(self.hop.call, Call::Provided(_)).then_some(LOOK_AGAIN)
+        (self.signs_in_elsewhere && !self.takes_a_person()).then_some(LOOK_AGAIN)
     }
 
     /// Makes the hop; once more, with a renewed signer or token, where what it was made with had expired.

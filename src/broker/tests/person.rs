@@ -5,7 +5,9 @@ use tempfile::TempDir;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::broker::tests::script::{Answer, Script, plan, plan_of_person};
+use crate::broker::tests::script::{
+    Answer, Script, plan, plan_of_person, plan_of_sign_in,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HALF_A_DAY: Answer = Answer::Life(Duration::from_hours(12));
@@ -142,4 +144,21 @@ async fn the_state_of_the_devices_session_can_be_seen() {
     let (_, view) = session("deploy").unwrap();
     assert!(view.unwrap().held.is_some());
     assert!(session("r").is_none());
+}
+
+/// Whoever asks for the role asks for the sign-in, too.
+#[tokio::test(start_paused = true)]
+async fn a_role_behind_a_sign_in_goes_on_after_a_weekend_without_one() {
+    let script = Script::new(Duration::ZERO, &vec![Answer::Fail(FailureKind::PersonNeeded); 5_000]);
+    let broker = script.broker(vec![plan_of_sign_in("a", &["A"])]);
+    let lease = lease(&broker, "a");
+    lease.credentials(Duration::from_secs(1)).await.unwrap_err();
+    sleep(Duration::from_hours(60)).await;
+    assert!(
+        script.calls() <= 3_000,
+        "it is looked for while somebody wants it: {}",
+        script.calls()
+    );
+    lock(&script.answers).clear();
+    assert!(key_id(&lease).await.starts_with("A-"));
 }

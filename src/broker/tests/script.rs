@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use crate::broker::{Broker, Habits, lock};
 use crate::model::{
     Base, Call, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind, Hop, KeySource,
-    LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Region, RoleArn, RoleRequest,
-    SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
+    LoginSession, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Provider, Region, RoleArn,
+    RoleRequest, SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
 };
 use crate::source::{Asking, Codes, Oidc, People, Source};
 
@@ -21,7 +21,7 @@ use crate::source::{Asking, Codes, Oidc, People, Source};
 pub(super) struct Script {
     pub(super) clock: Clock,
     takes: Duration,
-    answers: Mutex<VecDeque<Answer>>,
+    pub(super) answers: Mutex<VecDeque<Answer>>,
     pub(super) calls: Mutex<Vec<(String, String)>>,
     people: Option<People>,
 }
@@ -127,6 +127,17 @@ pub(super) fn plan_of_person(profile: &str, roles: &[&str]) -> Plan {
     let mut plan = plan(profile, roles);
     let session = Call::GetSessionToken { device: Some(device()), duration: None };
     plan.through.insert(0, Hop { call: session, ..hop("any") });
+    plan
+}
+
+/// A plan whose roles stand behind a sign-in that a person makes elsewhere.
+pub(super) fn plan_of_sign_in(profile: &str, roles: &[&str]) -> Plan {
+    let mut plan = plan(profile, roles);
+    let arn = "arn:aws:iam::123456789012:user/me".into();
+    let session = LoginSession { arn, region: Region::fallback(), cache: "cache".into() };
+    plan.base = Base::Anonymous;
+    let call = Call::Provided(Provider::Login(session));
+    plan.through.insert(0, Hop { call, ..hop("any") });
     plan
 }
 
