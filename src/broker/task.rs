@@ -334,11 +334,12 @@ fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 
-/// Longest attempt, its parents' included. The source gives up before; this is the net below.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(45);
+/// Longest attempt: the wait for the parent, and a hop of its own. The source gives up before; this is the net below.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(180);
 
-/// How long a hop waits for the credentials that it is signed with.
-const PARENT_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a hop waits for the credentials that it is signed with. What gives them may itself wait for a program that
+/// prints a key (30 s), for the next code of a seed that is printed, too (40 s), and for its STS (15 s).
+const PARENT_PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often is looked whether a person has signed in elsewhere, while somebody wants what comes of it: a small file is
 /// read.

@@ -109,6 +109,35 @@ async fn the_session_that_a_person_was_asked_for_is_kept_though_nobody_asks() {
     assert_eq!(script.roles().iter().filter(|role| *role == "USER").count(), 1);
 }
 
+/// A code of a seed is waited for when the present one was used, for half a minute; then its STS is asked.
+#[tokio::test(start_paused = true)]
+async fn a_role_waits_as_long_as_the_code_of_its_session_may_take() {
+    let script = Script::new(Duration::from_secs(42), &[]);
+    let broker = script.broker(vec![plan("a", &["A", "B"])]);
+    let lease = lease(&broker, "a");
+    let mut views = lease.news();
+    let mut asking = JoinSet::new();
+    let asker = lease.clone();
+    asking.spawn(async move { asker.credentials(Duration::from_mins(3)).await });
+    let held = loop {
+        tokio::select! {
+            changed = views.changed() => changed.unwrap(),
+            held = asking.join_next() => break held.unwrap().unwrap().unwrap(),
+        }
+        assert!(lease.view().trouble.is_none(), "{:?}", lease.view().trouble);
+    };
+    assert_eq!((held.credentials().access_key_id.as_str(), script.calls()), ("B-2", 2));
+}
+
+/// Its key is printed by a slow command, its code is waited for, and its STS thinks for long.
+#[tokio::test(start_paused = true)]
+async fn a_hop_may_take_as_long_as_all_its_parts_together() {
+    let script = Script::new(Duration::from_secs(85), &[]);
+    let broker = script.broker(vec![plan("a", &["A"])]);
+    let held = lease(&broker, "a").credentials(Duration::from_mins(2)).await.unwrap();
+    assert_eq!((held.credentials().access_key_id.as_str(), script.calls()), ("A-1", 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_the_renewal_of_a_session_that_only_a_person_can_renew() {
     let script = Script::new(Duration::from_millis(20), &[Answer::Life(Duration::from_hours(12))]);
