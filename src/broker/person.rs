@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Broker, Held, Lease, LeaseView, Unavailable, lock};
 use crate::model::{
@@ -202,14 +202,16 @@ impl Broker {
             }
         }
         // What comes first in the chains goes first, so that nothing is taken anew from it.
-        let ending = async {
-            for leases in behind.into_values() {
-                let forget = |lease: Lease| async move { lease.forget().await };
-                leases.into_iter().map(forget).collect::<JoinSet<_>>().join_all().await;
+        let deadline = Instant::now() + SIGN_OUT_DEADLINE;
+        for leases in behind.into_values() {
+            let forget = |lease: Lease| async move { lease.forget().await };
+            let mut ending: JoinSet<()> = leases.into_iter().map(forget).collect();
+            let all = async { while ending.join_next().await.is_some() {} };
+            if timeout_at(deadline, all).await.is_err() {
+                // A lease that is in the middle of a call forgets when that ends; those behind it are told all the same.
+                ending.detach_all();
             }
-        };
-        // A lease that is in the middle of a call forgets when that ends.
-        let _ = timeout(SIGN_OUT_DEADLINE, ending).await;
+        }
     }
 
     /// Has the leases behind the one of `first` tried again that failed for the want of a person.

@@ -6,7 +6,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::broker::tests::script::{
-    Answer, Script, plan, plan_of_person, plan_of_sign_in,
+    Answer, Script, mfa_plan, plan, plan_of_person, plan_of_sign_in,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -144,6 +144,25 @@ async fn the_state_of_the_devices_session_can_be_seen() {
     let (_, view) = session("deploy").unwrap();
     assert!(view.unwrap().held.is_some());
     assert!(session("r").is_none());
+}
+
+/// As where the session waits for the next code of its seed.
+#[tokio::test(start_paused = true)]
+async fn a_sign_out_reaches_the_roles_behind_a_session_that_is_being_renewed() {
+    let script = Script::new(Duration::from_secs(40), &[]);
+    let broker = script.broker(vec![mfa_plan("a", &["A"])]);
+    let role = lease(&broker, "a");
+    role.credentials(Duration::from_mins(2)).await.unwrap();
+    let plan = broker.plan(&ProfileName::parse("a").unwrap()).unwrap();
+    let session = broker.lease_for(plan.lease_key().parent().unwrap());
+    let renewal = session.clone();
+    tokio::spawn(async move { renewal.refresh(Duration::from_secs(1)).await });
+    sleep(Duration::from_secs(5)).await;
+    broker.sign_out(&grant("a")).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(session.view().asking && role.view().held.is_none(), "{:?}", role.view());
+    sleep(Duration::from_secs(40)).await;
+    assert!(session.view().held.is_none(), "{:?}", session.view());
 }
 
 /// Whoever asks for the role asks for the sign-in, too.
