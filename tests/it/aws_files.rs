@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use credbroker::config::{self, Surroundings};
 use credbroker::daemon::Daemon;
+use credbroker::model::{Call, Provider};
 use credbroker::systemd::Sockets;
 
 use crate::fake_daemon::now;
@@ -71,6 +72,25 @@ fn every_odd_profile_is_told_with_place_and_remedy() {
     }
     assert_eq!(text.lines().count(), written.lines().count());
     assert!(text.matches("=== ").count() > 15);
+}
+
+/// `AWS_LOGIN_CACHE_DIRECTORY`, as for AWS's tools.
+#[test]
+fn the_session_of_aws_login_is_looked_for_where_the_environment_says() {
+    let home = tempfile::tempdir().unwrap();
+    place(
+        home.path(),
+        "--- config\n[profile it]\nlogin_session = arn:aws:iam::123456789012:user/me\n",
+    );
+    for (directory, expected) in
+        [(None, home.path().join(".aws/login/cache")), (Some("/c"), "/c".into())]
+    {
+        let login_cache = directory.map(Into::into);
+        let surroundings = Surroundings { login_cache, ..surroundings(home.path()) };
+        let config = config::find(None, &surroundings).unwrap();
+        let Call::Provided(Provider::Login(session)) = &config.plans[0].last.call else { panic!() };
+        assert_eq!(session.cache, expected);
+    }
 }
 
 #[tokio::test]
