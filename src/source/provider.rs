@@ -10,6 +10,7 @@ mod login;
 mod metadata;
 mod portal;
 mod process;
+mod refused;
 mod sso;
 mod stored;
 mod web;
@@ -21,6 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::model::{Clock, Failure, Provider, SessionCredentials, Signer};
 use crate::source::provider::given::Given;
+use crate::source::provider::refused::Refused;
 use crate::source::provider::web::Web;
 
 pub use environment::Variables;
@@ -31,6 +33,7 @@ pub struct Providers {
     clock: Clock,
     variables: Variables,
     web: Web,
+    refused: Refused,
     /// Held while a sign-in is renewed: a refresh token is good for one renewal, and several leases may need it.
     renewing: Mutex<()>,
 }
@@ -49,7 +52,13 @@ impl Providers {
         variables: Variables,
         connector: Option<SharedHttpConnector>,
     ) -> Self {
-        Self { clock, variables, web: Web::new(connector), renewing: Mutex::default() }
+        Self {
+            clock,
+            variables,
+            web: Web::new(connector),
+            refused: Refused::default(),
+            renewing: Mutex::default(),
+        }
     }
 
     /// Takes down that this daemon listens at `addresses`, where it must not ask itself.

@@ -539,6 +539,29 @@ async fn a_lease_goes_on_when_a_person_has_signed_in() {
     assert_eq!(asked(&broker).await.as_deref(), Ok("ASIAPERSON"));
 }
 
+/// A sign-in that was ended elsewhere stays in its file, and the lease looks there every few seconds.
+#[tokio::test(start_paused = true)]
+async fn what_a_service_has_refused_is_not_shown_to_it_again_and_again() {
+    let spent = json!({ "clientId": "c", "clientSecret": "hush", "refreshToken": "refresh-0" });
+    let revoked = signed_in("2026-03-01T14:00:00Z", &json!({}));
+    let ended = signed_in("2026-03-01T11:00:00Z", &spent);
+    for (home, part) in [(revoked, "/federation/"), (ended, "/token")] {
+        let portal = portal("new-token");
+        let (source, clock) = source(portal.clone(), &[]);
+        let broker =
+            Broker::start(config(home.path(), PERSON).plans, source, clock, Habits::default());
+        for _ in 0..60 {
+            assert_eq!(asked(&broker).await.unwrap_err().kind, FailureKind::PersonNeeded);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        assert_eq!((portal.sent(part).len(), portal.sent("").len()), (1, 1));
+        let new = signed_in("2026-03-01T14:00:00Z", &json!({ "accessToken": "new-token" }));
+        fs::copy(sso_cache(new.path()), sso_cache(home.path())).unwrap();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(asked(&broker).await.as_deref(), Ok("ASIAPERSON"));
+    }
+}
+
 const CONSOLE: &str = r#"
 [profile.it]
 login_session = "arn:aws:iam::123456789012:user/me"

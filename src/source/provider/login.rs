@@ -69,6 +69,10 @@ async fn renew(
 ) -> Result<Given, Failure> {
     let ended = || person(session, "has ended");
     let refresh_token = stored.secret(REFRESH_TOKEN).ok_or_else(ended)?;
+    let asked = providers.clock.now();
+    if providers.refused.holds(&session.arn, &refresh_token, asked) {
+        return Err(ended());
+    }
     let prover = Prover::of(stored.text(&["dpopKey"]).ok_or_else(ended)?)
         .ok_or_else(|| person(session, "holds no key that it can be renewed with"))?;
     let input = CreateOAuth2TokenRequestBody::builder()
@@ -78,7 +82,6 @@ async fn renew(
         .build()
         .map_err(|_| ended())?;
     let config = portal::config(providers, &session.region).await?;
-    let asked = providers.clock.now();
     let answer = aws_sdk_signin::Client::new(&config)
         .create_o_auth2_token()
         .token_input(input)
@@ -89,6 +92,7 @@ async fn renew(
     let answer = answer.map_err(|error| {
         let trouble = Trouble::of(&error, &[&refresh_token]);
         if trouble.is_refusal() {
+            providers.refused.note(&session.arn, &refresh_token, asked);
             return person(session, &format!("has ended ({trouble})"));
         }
         let what = format!("the sign-in of {} cannot be renewed", session.arn);

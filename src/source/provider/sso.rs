@@ -4,6 +4,7 @@
 //! The sign-in is read anew each time. Where it is about to end and came with a refresh token, it is renewed and
 //! written back as AWS's tools do; a person is needed only where it cannot be.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_sso::Client as Portal;
@@ -36,6 +37,7 @@ pub(super) async fn ask(role: &SsoRole, providers: &Providers) -> Result<Given, 
     let answer = answer.map_err(|error| {
         let trouble = Trouble::of(&error, &[&token]);
         if trouble.status == Some(401) {
+            providers.refused.note(name(role), &token, providers.clock.now());
             return person(role, "is not good any more");
         }
         let what = format!(
@@ -69,14 +71,14 @@ async fn token(
 ) -> Result<SecretString, Failure> {
     let stored = read(role).await?;
     if let Some(token) = fresh(&stored, providers.clock.now()) {
-        return Ok(token);
+        return unrefused(role, token, providers);
     }
     let _turn = providers.renewing.lock().await;
     // Another lease, or a person, may have been faster.
     let stored = read(role).await?;
     let now = providers.clock.now();
     if let Some(token) = fresh(&stored, now) {
-        return Ok(token);
+        return unrefused(role, token, providers);
     }
     let last = stored.secret(TOKEN).filter(|_| stored.time(EXPIRES).is_some_and(|at| at > now));
     let renewed = match Renewal::of(role, &stored, now) {
@@ -86,9 +88,25 @@ async fn token(
     renewed.or_else(|failure| last.ok_or(failure))
 }
 
+/// `token`, unless the access portal has refused it.
+fn unrefused(
+    role: &SsoRole,
+    token: SecretString,
+    providers: &Providers,
+) -> Result<SecretString, Failure> {
+    if providers.refused.holds(name(role), &token, providers.clock.now()) {
+        return Err(person(role, "is not good any more"));
+    }
+    Ok(token)
+}
+
+/// What the sign-in goes by.
+fn name(role: &SsoRole) -> &Arc<str> {
+    role.session.as_ref().unwrap_or(&role.start_url)
+}
+
 async fn read(role: &SsoRole) -> Result<Stored, Failure> {
-    let name = role.session.as_ref().unwrap_or(&role.start_url);
-    let stored = Stored::read(&role.cache, &Sha1::digest(name.as_bytes()), SSO).await?;
+    let stored = Stored::read(&role.cache, &Sha1::digest(name(role).as_bytes()), SSO).await?;
     stored.ok_or_else(|| person(role, "is not there"))
 }
 
@@ -128,6 +146,9 @@ impl Renewal {
         config: &SdkConfig,
     ) -> Result<SecretString, Failure> {
         let asked = providers.clock.now();
+        if providers.refused.holds(name(role), &self.refresh_token, asked) {
+            return Err(person(role, "has ended"));
+        }
         let answer = Oidc::new(config)
             .create_token()
             .client_id(self.client_id)
@@ -139,6 +160,7 @@ impl Renewal {
         let answer = answer.map_err(|error| {
             let trouble = Trouble::of(&error, &[&self.client_secret, &self.refresh_token]);
             if trouble.is_refusal() {
+                providers.refused.note(name(role), &self.refresh_token, asked);
                 return person(role, &format!("has ended ({trouble})"));
             }
             trouble.failure(SSO, "the sign-in at IAM Identity Center cannot be renewed")
