@@ -70,7 +70,8 @@ fn render(list: &WaitingList) -> String {
     });
     let table = table::columns(&["WAITS FOR", "PROFILES", "SINCE", "SESSION ENDS"], rows);
     let first = list.waiting.iter().find_map(|waiting| waiting.profiles.first());
-    let remedy = first.map(|first| format!("\nrun: credbroker login {first}\n"));
+    let first = first.and_then(|first| ProfileName::parse(first).ok());
+    let remedy = first.map(|first| format!("\nrun: credbroker login {}\n", first.in_shell()));
     table + &remedy.unwrap_or_default()
 }
 

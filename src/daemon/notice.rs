@@ -79,6 +79,7 @@ fn message(errand: &Errand) -> Option<String> {
         more => format!(" and {more} more"),
     };
     let profiles = format!("{}{more}", shown.join(", "));
+    let first = first.in_shell();
     Some(match (&errand.need, errand.expires) {
         (Need::Code(device), Some(expires)) => format!(
             "the session of {} (for {profiles}) ends at {}; run: credbroker login {first}",

@@ -148,7 +148,7 @@ impl From<Unavailable> for Empty {
 pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
     match failure.kind {
         FailureKind::PersonNeeded if !failure.message.contains("run: ") => {
-            format!("{}; run: credbroker login {profile}", failure.message)
+            format!("{}; run: credbroker login {}", failure.message, profile.in_shell())
         }
         FailureKind::PersonNeeded
         | FailureKind::InputExpired

@@ -1,5 +1,6 @@
 //! The name of a profile, as people write it in a configuration and on a command line.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,16 @@ impl ProfileName {
     #[must_use]
     pub fn is_url_safe(&self) -> bool {
         self.0.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+    }
+
+    /// The name as one word of a command line that a person copies into a shell: in single quotes where it needs them.
+    #[must_use]
+    pub fn in_shell(&self) -> Cow<'_, str> {
+        if self.0.chars().all(|c| c.is_alphanumeric() || "_+=,.@-/:%".contains(c)) {
+            Cow::Borrowed(&self.0)
+        } else {
+            Cow::Owned(format!("'{}'", self.0.replace('\'', r"'\''")))
+        }
     }
 }
 
@@ -106,6 +117,19 @@ mod tests {
         assert_eq!(ProfileName::parse("a\nb"), Err(NameFault::ControlCharacter));
         assert_eq!(ProfileName::parse(" a"), Err(NameFault::SpaceAtEnd));
         assert_eq!(ProfileName::parse(&"x".repeat(129)), Err(NameFault::TooLong));
+    }
+
+    #[test]
+    fn a_name_is_one_word_to_a_shell() {
+        for (name, word) in [
+            ("reader", "reader"),
+            ("team/prod:admin", "team/prod:admin"),
+            ("team x", "'team x'"),
+            ("it's", r"'it'\''s'"),
+            ("$(id)", "'$(id)'"),
+        ] {
+            assert_eq!(ProfileName::parse(name).unwrap().in_shell(), word);
+        }
     }
 
     #[test]

@@ -109,7 +109,8 @@ fn browse(daemon: &Daemon, profile: &ProfileName, code: &str) -> Result<LoginSte
             Ok(LoginStep::Authorize { user_code, .. }) if user_code == code => {}
             Ok(LoginStep::Authorize { .. } | LoginStep::Code(_)) => {
                 let message = format!(
-                    "the code has expired before it was entered; run: credbroker login {profile}"
+                    "the code has expired before it was entered; run: credbroker login {}",
+                    profile.in_shell()
                 );
                 return Err(Complaint::new(Exit::PersonNeeded, message));
             }
@@ -150,8 +151,9 @@ impl Voice {
         let line = match self {
             Self::Nobody => {
                 let message = format!(
-                    "there is no terminal to ask for the MFA code of {}; pipe it in: credbroker login {profile} --code -",
-                    name(waiting)
+                    "there is no terminal to ask for the MFA code of {}; pipe it in: credbroker login {} --code -",
+                    name(waiting),
+                    profile.in_shell()
                 );
                 return Err(Complaint::new(Exit::PersonNeeded, message));
             }
@@ -161,8 +163,9 @@ impl Voice {
                 Typed::Left => return Err(left(profile)),
                 Typed::Nothing => {
                     let message = format!(
-                        "no code came within {} min; run: credbroker login {profile}",
-                        PATIENCE.as_secs() / 60
+                        "no code came within {} min; run: credbroker login {}",
+                        PATIENCE.as_secs() / 60,
+                        profile.in_shell()
                     );
                     return Err(Complaint::new(Exit::PersonNeeded, message));
                 }
@@ -208,7 +211,8 @@ fn piped(profile: &ProfileName) -> Result<Zeroizing<String>, Complaint> {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 let message = format!(
-                    "standard input cannot be read: {error}; pipe the code in: credbroker login {profile} --code -"
+                    "standard input cannot be read: {error}; pipe the code in: credbroker login {} --code -",
+                    profile.in_shell()
                 );
                 return Err(Complaint::new(Exit::Usage, message));
             }
@@ -223,7 +227,7 @@ fn piped(profile: &ProfileName) -> Result<Zeroizing<String>, Complaint> {
 }
 
 fn left(profile: &ProfileName) -> Complaint {
-    let message = format!("no code was given; run: credbroker login {profile}");
+    let message = format!("no code was given; run: credbroker login {}", profile.in_shell());
     Complaint::new(Exit::PersonNeeded, message)
 }
 
