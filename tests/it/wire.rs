@@ -12,9 +12,9 @@ use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds};
 use credbroker::model::{
     Base, Call, Caller, Channel, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind,
-    Hop, KeySource, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Region, RoleArn,
-    RoleRequest, SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint, Validity,
-    parse_timestamp,
+    Hop, KeySource, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Provider, Region,
+    RoleArn, RoleRequest, SessionCredentials, SessionName, SessionTags, Signer, StsEndpoint,
+    Validity, parse_timestamp,
 };
 use credbroker::policy::Access;
 use credbroker::seal::Key;
@@ -144,7 +144,8 @@ impl World {
     }
 
     /// A world with people in it, whose codes are written down in `directory`: `admin` and `deploy` stand on the session
-    /// of one device, `long` wants a code of the same device for itself, and `reader` needs nobody.
+    /// of one device, `long` wants a code of the same device for itself, `reader` needs nobody, and `corporate` the sign-in of another
+    /// tool.
     pub(crate) fn of_people(directory: &Path) -> Self {
         let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
         let device = Some(MfaDevice { serial, code: CodeSource::Prompt });
@@ -161,10 +162,13 @@ impl World {
             none.clone_from(&device);
         }
         let reader = plan("reader", "arn:aws:iam::123456789012:role/Reader");
+        let mut corporate = plan("corporate", "arn:aws:iam::123456789012:role/Corporate");
+        let call = Call::Provided(Provider::Ecs);
+        corporate.last = Hop { call, ..corporate.last };
         let mut sts = Sts::new(start());
         let codes = Codes::open(directory, sts.clock);
         sts.people = Some(People { codes, oidc: Oidc::new(sts.clock) });
-        Self::of(Arc::new(sts), vec![admin, deploy, long, reader])
+        Self::of(Arc::new(sts), vec![admin, deploy, long, reader, corporate])
     }
 
     fn of(sts: Arc<Sts>, plans: Vec<Plan>) -> Self {

@@ -104,6 +104,22 @@ async fn one_code_brings_every_profile_of_the_device() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_another_tools_is_named_until_it_is_done() {
+    let (_directory, world, control) = world();
+    let said = "the sign-in is not there; run: aws sso login";
+    for _ in 0..2 {
+        world.sts.then(Step::Fail(FailureKind::PersonNeeded, "SsoSession", said));
+        let refused = error(&owner(&control, "POST /v1/profiles/corporate/login").await, 403);
+        assert_eq!((refused.reason, refused.message.as_str()), (Reason::PersonNeeded, said));
+    }
+    for _ in 0..2 {
+        let step: LoginStep = read(&owner(&control, "POST /v1/profiles/corporate/login").await);
+        assert!(matches!(step, LoginStep::Nothing));
+    }
+    assert_eq!(world.sts.calls(), 3, "what is held is not taken anew");
+}
+
+#[tokio::test]
 async fn a_code_that_will_not_do_may_be_tried_again() {
     let (_directory, world, control) = world();
     let wrong = "the MFA code was refused; a code works once: wait for the next one";
@@ -198,7 +214,7 @@ async fn a_logout_of_all_ends_every_ticket_at_once() {
     assert_eq!(redeem(&before).await, 200);
     let ended: SignedOut = read(&owner(&control, "POST /v1/logout").await);
     assert!(ended.tickets_ended);
-    assert_eq!(ended.profiles, ["admin", "deploy", "long", "reader"]);
+    assert_eq!(ended.profiles, ["admin", "corporate", "deploy", "long", "reader"]);
     assert_eq!(redeem(&before).await, 401);
     assert_eq!(redeem(&ticket().await).await, 200);
     let response = owner(&control, "GET /v1/profiles/admin/credentials").await;

@@ -14,7 +14,7 @@ use crate::endpoint::control::{Control, PATIENCE, answer};
 use crate::endpoint::desk::{Desk, Empty, Granted};
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, Reply};
-use crate::model::{Caller, ProfileName, timestamp};
+use crate::model::{Call, Caller, ProfileName, timestamp};
 use crate::policy::Action;
 
 impl Control {
@@ -41,7 +41,7 @@ impl Control {
         let profile = &granted.plan.profile;
         let Some(errand) = self.desk.broker().errand(&granted.grant) else {
             return match wish.code {
-                None => Ok(answer(&LoginStep::Nothing)),
+                None => self.elsewhere(granted).await,
                 Some(_) => Err(misconfigured(
                     "NoPrompt",
                     format!(
@@ -81,6 +81,20 @@ impl Control {
             }
         };
         Ok(answer(&step))
+    }
+
+    /// The answer where no person acts here: what they do with another tool, as for `aws sso login`, is looked for anew,
+    /// and its remedy passed on.
+    async fn elsewhere(&self, granted: &Granted) -> Result<Reply, Denied> {
+        let provided = granted.plan.hops().any(|hop| matches!(hop.call, Call::Provided(_)));
+        let lease = self.desk.lease(granted).filter(|_| provided);
+        let now = self.desk.broker().clock().now();
+        if let Some(lease) = lease.filter(|lease| lease.view().usable(now).is_none())
+            && let Err(why) = lease.refresh(PATIENCE).await
+        {
+            return Err(refused(why, &granted.plan.profile).into());
+        }
+        Ok(answer(&LoginStep::Nothing))
     }
 
     /// Ends the sessions that a profile stands on.
