@@ -101,10 +101,14 @@ impl fmt::Display for ChildFault {
             Self::Failed(Failed { status, said: None }) => {
                 write!(f, "ended with {status}; run it by hand to see why")
             }
-            Self::Late(deadline) => write!(f, "did not end within {} s", deadline.as_secs()),
+            Self::Late(deadline) => {
+                write!(f, "did not end within {} s; run it by hand to see why", deadline.as_secs())
+            }
             Self::Read(error) => write!(f, "cannot be read from: {error}"),
             Self::Start(error) => write!(f, "cannot be started: {error}"),
-            Self::TooMuch(cap) => write!(f, "wrote more than {cap} bytes"),
+            Self::TooMuch(cap) => {
+                write!(f, "wrote more than {cap} bytes; run it by hand to see what it prints")
+            }
         }
     }
 }

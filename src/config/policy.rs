@@ -32,7 +32,9 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<At<SessionP
         | DeValue::Datetime(_)
         | DeValue::Array(_) => return node.wrong("a policy", FORMS),
     };
-    let policy = context.findings.check(SessionPolicy::parse(&text), &span, FORMS)?;
+    let is_object = serde_json::from_str::<Map<String, Value>>(&text).is_ok();
+    let help = if is_object { WITHIN_LIMITS } else { FORMS };
+    let policy = context.findings.check(SessionPolicy::parse(&text), &span, help)?;
     Some(At { value: policy, span })
 }
 
@@ -64,6 +66,8 @@ fn json(value: &DeValue<'_>) -> Value {
 
 const FORMS: &str =
     "write policy = { file = \"policy.json\" }, the JSON in a string, or the same as a TOML table";
+
+const WITHIN_LIMITS: &str = "write it shorter, with * or ? in the place of names that differ, or as a managed policy in policy_arns";
 
 /// Largest policy file in bytes, white space included; STS takes 2,048 characters (contract E.1).
 const MAX_POLICY_BYTES: u64 = 1 << 16;

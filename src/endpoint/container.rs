@@ -103,7 +103,7 @@ impl Container {
                 Ok(reply::json(held.body(Form::Container, render::container)))
             }
             Err(Empty::NotNow(after, None)) => {
-                let text = "the STS is still being asked; try again";
+                let text = "the credentials are still being asked for; try again";
                 Err(Error::new(No::NotNow(after), "NotNow", text))
             }
             Err(Empty::NotNow(after, Some(failure))) => {

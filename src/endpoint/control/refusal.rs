@@ -68,7 +68,7 @@ pub(super) fn misconfigured(code: &str, message: impl Into<String>) -> ErrorBody
 }
 
 pub(super) fn unavailable(why: Unavailable, profile: &ProfileName) -> ErrorBody {
-    let pending = "the STS is still being asked; try again";
+    let pending = "the credentials are still being asked for; try again";
     let (reason, failure, after) = match Empty::from(why) {
         Empty::NotNow(after, failure) => (Reason::NotNow, failure, Some(whole_seconds(after))),
         Empty::Person(failure) => (Reason::PersonNeeded, Some(failure), None),
