@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::cli::keys::arguments::Keys;
 use crate::model::ProfileName;
@@ -217,12 +217,13 @@ pub(super) struct Login {
 
 /// Arguments of `logout`.
 #[derive(Args)]
+#[command(group = ArgGroup::new("whose").required(true))]
 pub(super) struct Logout {
     /// The profile's name
-    #[arg(value_parser = ProfileName::parse, required_unless_present = "all")]
+    #[arg(value_parser = ProfileName::parse, group = "whose")]
     pub(super) profile: Option<ProfileName>,
     /// End the sessions of all profiles, and every ticket
-    #[arg(long, conflicts_with = "profile")]
+    #[arg(long, group = "whose")]
     pub(super) all: bool,
     #[command(flatten)]
     pub(super) control: Control,

@@ -18,12 +18,16 @@ pub(super) fn answer(odd: &Error, is_exec: bool) -> Result<Exit, Complaint> {
         return Ok(Exit::Success);
     }
     if odd.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Err(Complaint::new(exit, "no command is named; run: credbroker --help"));
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+        let program = usage.and_then(|usage| usage.strip_suffix(" <COMMAND>"));
+        let program = program.unwrap_or("credbroker");
+        return Err(Complaint::new(exit, format!("no command is named; run: {program} --help")));
     }
-    // The usage of the program as a whole says less than its help.
+    // The usage of what has commands says less than its help.
     let said = one_line(&text);
     let whole = said.strip_suffix(" <COMMAND>").and_then(|said| said.rsplit_once("; usage: "));
-    let said = whole.map(|(what, _)| format!("{what}; run: credbroker --help")).unwrap_or(said);
+    let said =
+        whole.map(|(what, program)| format!("{what}; run: {program} --help")).unwrap_or(said);
     Err(Complaint::new(exit, said))
 }
 
@@ -72,6 +76,20 @@ mod tests {
             complaint("credbroker help"),
             "unrecognized subcommand 'help'; run: credbroker --help"
         );
+    }
+
+    #[test]
+    fn a_command_of_commands_has_help_of_its_own() {
+        assert_eq!(complaint("credbroker mfa"), "no command is named; run: credbroker mfa --help");
+        assert_eq!(
+            complaint("credbroker mfa list"),
+            "unrecognized subcommand 'list'; run: credbroker mfa --help"
+        );
+    }
+
+    #[test]
+    fn a_logout_is_of_one_or_of_all() {
+        assert!(complaint("credbroker logout").contains("--all"));
     }
 
     #[test]
