@@ -11,8 +11,8 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::broker::lease::{Command, Shared};
 use crate::broker::{Habits, Held, Lease, LeaseView, Trouble, Unavailable};
 use crate::model::{
-    Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, SessionCredentials, Signer,
-    timestamp,
+    Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, OidcGrant,
+    SessionCredentials, Signer, TokenSource, timestamp,
 };
 use crate::policy::{
     Freshness, Standing, Step, Streak, ask_again_at, freshness, next_attempt, next_step, refresh_at,
@@ -28,7 +28,8 @@ pub(super) struct LeaseTask {
     source: Arc<dyn Source>,
     clock: Clock,
     habits: Habits,
-    /// Whether what the hop stands on is the sign-in of a person who acts where nobody tells us, as with `aws sso login`.
+    /// Whether what the hop stands on is the sign-in of a person who acts where nobody tells us: in a browser, or with
+    /// `aws sso login`.
     signs_in_elsewhere: bool,
     view: LeaseView,
     /// The attempts that failed since one succeeded.
@@ -57,7 +58,15 @@ impl LeaseTask {
         let (lease, shared) = Lease::new(sender, people, clock);
         let root = parent.map_or_else(|| Root::Base(key.base.clone()), Root::Parent);
         let first = key.through.first().unwrap_or(&key.last);
-        let signs_in_elsewhere = matches!(first.call, Call::Provided(_));
+        let signs_in_elsewhere = match &first.call {
+            Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } => {
+                client.grant == OidcGrant::DeviceCode
+            }
+            Call::AssumeRole { .. }
+            | Call::AssumeRoleWithWebIdentity { .. }
+            | Call::GetSessionToken { .. } => false,
+            Call::Provided(_) => true,
+        };
         let task = Self {
             shared,
             commands,
@@ -335,14 +344,14 @@ fn random() -> u64 {
 }
 
 /// Longest attempt: the wait for the parent, and a hop of its own. The source gives up before; this is the net below.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(180);
+const ATTEMPT_DEADLINE: Duration = Duration::from_mins(3);
 
 /// How long a hop waits for the credentials that it is signed with. What gives them may itself wait for a program that
 /// prints a key (30 s), for the next code of a seed that is printed, too (40 s), and for its STS (15 s).
 const PARENT_PATIENCE: Duration = Duration::from_secs(90);
 
-/// How often is looked whether a person has signed in elsewhere, while somebody wants what comes of it: a small file is
-/// read.
+/// How often is looked whether a person has signed in elsewhere, while somebody wants what comes of it: a small file
+/// is read, or nothing at all.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Commands that may wait for a lease's task; whoever comes later waits for a place.

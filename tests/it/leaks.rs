@@ -1,13 +1,15 @@
 //! Nothing secret reaches the log, however much is logged and whatever goes wrong; and a leak would be seen.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use credbroker::sandbox::{Fault, FaultKind};
 use credbroker::telemetry::targets;
 use tokio::time::sleep;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 use crate::day::World;
@@ -16,9 +18,23 @@ use crate::day::World;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Kept {
+/// Ends the keeping of a thread's log when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Keeping;
+
+thread_local! {
+    static HERE: RefCell<Option<Kept>> = const { RefCell::new(None) };
+}
+
+/// Where the log of this thread goes.
+struct Here;
+
+impl Write for Here {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        if let Some(kept) = HERE.with_borrow(Clone::clone) {
+            kept.0.lock().unwrap().extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -26,16 +42,31 @@ impl Write for Kept {
     }
 }
 
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        HERE.set(None);
+    }
+}
+
 impl Kept {
     /// Keeps all that this thread logs from now on, as long as the guard lives.
-    pub(crate) fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+    ///
+    /// One subscriber serves all threads: with one for each, those that come and go beside it make callsites be taken
+    /// for disabled that are not.
+    pub(crate) fn begin() -> (Self, Keeping) {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(|| Here)
+                .with_filter(targets(LevelFilter::TRACE))
+                .with_filter(dynamic_filter_fn(|_, _| HERE.with_borrow(Option::is_some)));
+            let subscriber = tracing_subscriber::registry().with(layer);
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
         let kept = Self::default();
-        let writer = kept.clone();
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(move || writer.clone())
-            .with_filter(targets(LevelFilter::TRACE));
-        let subscriber = tracing_subscriber::registry().with(layer);
-        (kept, tracing::subscriber::set_default(subscriber))
+        HERE.set(Some(kept.clone()));
+        (kept, Keeping)
     }
 
     pub(crate) fn text(&self) -> String {

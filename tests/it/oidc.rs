@@ -15,13 +15,13 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use credbroker::broker::{Broker, Habits};
+use credbroker::broker::{Broker, Consent, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::model::{
     Call, Caller, Channel, Clock, Failure, FailureKind, OidcClient, Plan, SessionCredentials,
     TokenSource, parse_timestamp, timestamp,
 };
-use credbroker::policy::{Access, Action, Decision};
+use credbroker::policy::{Access, Action, Decision, Grant};
 use credbroker::sandbox::Operation;
 use credbroker::source::{Codes, Live, Oidc, Source, Sts};
 use secrecy::{ExposeSecret, SecretString};
@@ -87,8 +87,13 @@ impl World {
     }
 
     fn broker(&self, count: usize) -> Broker {
+        self.broker_with(count, SECRET)
+    }
+
+    /// A broker of `count` profiles whose client has what `lines` adds.
+    fn broker_with(&self, count: usize, lines: &str) -> Broker {
         let token =
-            format!("{{ oidc = {{ issuer = \"{ISSUER}\", client_id = \"broker\", {SECRET} }} }}");
+            format!("{{ oidc = {{ issuer = \"{ISSUER}\", client_id = \"broker\", {lines} }} }}");
         Broker::start(self.plans(count, &token), self.live(), self.clock, Habits::default())
     }
 
@@ -124,12 +129,16 @@ fn load(directory: &Path, text: &str) -> Vec<Plan> {
     config::load(&path, &surroundings).unwrap_or_else(|faults| panic!("{faults}")).plans
 }
 
+fn grant(number: usize, action: Action) -> Grant {
+    let caller = Caller { uid: Some(1000), pid: None, channel: Channel::Control };
+    let decision = Access::new(1000).decide(&caller, &name(&format!("p{number}")), action);
+    let Decision::Allow(grant) = decision else { panic!("{decision:?}") };
+    grant
+}
+
 /// The credentials of profile `number`, with less patience than a client has.
 async fn ask(broker: &Broker, number: usize) -> Result<SystemTime, String> {
-    let caller = Caller { uid: Some(1000), pid: None, channel: Channel::Control };
-    let decision = Access::new(1000).decide(&caller, &name(&format!("p{number}")), Action::Use);
-    let Decision::Allow(grant) = decision else { panic!("{decision:?}") };
-    let lease = broker.lease(&grant).unwrap();
+    let lease = broker.lease(&grant(number, Action::Use)).unwrap();
     let held = lease.credentials(Duration::from_secs(20)).await;
     held.map(|held| held.credentials().validity.expires()).map_err(|no| format!("{no:?}"))
 }
@@ -341,6 +350,49 @@ async fn a_person_consents_in_a_browser() {
     let no = world.token(&client).await.unwrap_err();
     assert_eq!((no.kind, &*no.code), (FailureKind::PersonNeeded, "invalid_grant"));
     assert!(world.oidc.authorize(&client).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_consent_serves_every_profile_of_the_client() {
+    let world = World::new();
+    let broker = world.broker_with(3, DEVICE);
+    for number in 0..3 {
+        assert!(ask(&broker, number).await.unwrap_err().contains("PersonNeeded"));
+    }
+    assert_eq!(broker.waiting().len(), 1, "{:?}", broker.waiting());
+    world.idp.state().device = vec!["authorization_pending", "authorization_pending"];
+    let mut asked = 0;
+    loop {
+        let consent = broker.authorize(&grant(1, Action::Login), Duration::from_secs(20)).await;
+        match consent.unwrap().unwrap() {
+            Consent::Asked(what) => assert_eq!(what.user_code, "WDJB-MJHT"),
+            Consent::Given(_) => break,
+        }
+        asked += 1;
+        sleep(Duration::from_secs(2)).await;
+    }
+    assert!(asked > 2, "{asked}");
+    for number in 0..3 {
+        ask(&broker, number).await.unwrap();
+    }
+    assert_eq!(world.idp.asked("/device").len(), 1);
+    assert_eq!((world.calls().asked, broker.waiting().len()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consent_given_after_its_login_was_left_is_noticed() {
+    let world = World::new();
+    let broker = world.broker_with(2, DEVICE);
+    for number in 0..2 {
+        ask(&broker, number).await.unwrap_err();
+    }
+    world.idp.state().device = vec!["authorization_pending", "authorization_pending"];
+    broker.authorize(&grant(0, Action::Login), Duration::from_secs(20)).await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    for number in 0..2 {
+        ask(&broker, number).await.unwrap();
+    }
+    assert_eq!((world.tokens_asked(), world.calls().asked), (3, 2));
 }
 
 #[tokio::test(start_paused = true)]
