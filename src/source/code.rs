@@ -73,10 +73,9 @@ impl Codes {
             refused(format!("a code of {serial} has six digits and nothing else"))
         })?;
         let now = self.0.clock.now();
-        let (spent, blind) = self
-            .0
-            .book
-            .read(|ledger| (ledger.was_spent(serial, &code, now), ledger.is_blind(serial, now)))?;
+        let (spent, blind) = self.0.book.read(now, |ledger| {
+            (ledger.was_spent(serial, &code, now), ledger.is_blind(serial, now))
+        })?;
         if spent {
             return Err(refused("this code was used already; wait for the next one".to_owned()));
         }
@@ -169,9 +168,10 @@ impl Codes {
         let deadline = Instant::now() + PATIENCE;
         let mut from = self.0.clock.now();
         loop {
-            let start = self.0.book.read(|ledger| ledger.next(serial, USUAL_PERIOD, from))?;
+            let now = self.0.clock.now();
+            let start = self.0.book.read(now, |ledger| ledger.next(serial, USUAL_PERIOD, from))?;
             let left = deadline.duration_since(Instant::now());
-            check_wait(serial, start, self.0.clock.now(), left)?;
+            check_wait(serial, start, now, left)?;
             self.wait_until(serial, start).await?;
             let code = run(serial, command).await?;
             let now = self.0.clock.now();

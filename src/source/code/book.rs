@@ -32,15 +32,14 @@ impl Book {
         Self { path, ledger: Mutex::new(ledger), writing: Mutex::default() }
     }
 
-    /// Asks the record.
-    pub(super) fn read<T>(&self, ask: impl FnOnce(&Ledger) -> T) -> Result<T, Failure> {
-        match &*lock(&self.ledger) {
-            Some(ledger) => Ok(ask(ledger)),
-            None => Err(misconfigured(format!(
-                "{} cannot be read, and so it is not known which MFA codes were sent; let the daemon's user read it, or remove it",
-                self.path.display()
-            ))),
-        }
+    /// Asks the record; where it could not be read before, it is read now.
+    pub(super) fn read<T>(
+        &self,
+        now: SystemTime,
+        ask: impl FnOnce(&Ledger) -> T,
+    ) -> Result<T, Failure> {
+        let mut place = lock(&self.ledger);
+        Ok(ask(self.whole(&mut place, now)?))
     }
 
     /// Changes the record, and has it on the disk before it returns. A change stays in memory where the disk does not
@@ -55,14 +54,22 @@ impl Book {
         let _writing = lock(&self.writing);
         let (outcome, text) = {
             let mut place = lock(&self.ledger);
-            let ledger = match &mut *place {
-                Some(ledger) => ledger,
-                none => none.insert(load(&self.path, now)?),
-            };
+            let ledger = self.whole(&mut place, now)?;
             (change(ledger)?, ledger.to_text())
         };
         write(&self.path, &text).map_err(|error| self.unwritten(&error))?;
         Ok(outcome)
+    }
+
+    fn whole<'l>(
+        &self,
+        place: &'l mut Option<Ledger>,
+        now: SystemTime,
+    ) -> Result<&'l mut Ledger, Failure> {
+        match place {
+            Some(ledger) => Ok(ledger),
+            none => Ok(none.insert(load(&self.path, now)?)),
+        }
     }
 
     fn unwritten(&self, error: &io::Error) -> Failure {

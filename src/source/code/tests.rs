@@ -178,6 +178,24 @@ async fn a_record_that_cannot_be_opened_is_no_reason_to_guess() {
     assert!(take(&codes, &place.totp()).await.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_record_that_can_be_opened_again_is_read_for_whoever_comes_first() {
+    let place = Place::new(0);
+    let person = device_of_a_person();
+    let earlier = place.codes();
+    earlier.deliver(&person, "990077".into()).unwrap();
+    take(&earlier, &person).await.unwrap();
+    let away = place.directory.path().join("away");
+    fs::rename(place.state(), &away).unwrap();
+    std::os::unix::fs::symlink(place.state(), place.state()).unwrap();
+    let codes = place.codes();
+    assert!(codes.deliver(&person, "123456".into()).is_err());
+    fs::rename(&away, place.state()).unwrap();
+    codes.deliver(&person, "123456".into()).unwrap();
+    let again = codes.deliver(&person, "990077".into()).unwrap_err();
+    assert!(again.message.contains("used already"), "{again}");
+}
+
 fn device_of_a_person() -> MfaDevice {
     device(CodeSource::Prompt)
 }
