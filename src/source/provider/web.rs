@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::uri::Authority;
 use tokio::time::timeout;
 
 use crate::model::{Failure, FailureKind, local_address};
@@ -66,7 +67,7 @@ impl Web {
             let message = format!("{what} at {address} is this very daemon; {REMEDY_OF_SELF}");
             return Err(fail(FailureKind::Misconfigured, message));
         }
-        let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let authority = request.uri().authority().map(place).unwrap_or_default();
         let request = HttpRequest::try_from(request).map_err(|error| {
             let message = format!("{what} cannot be asked: {}", cause(&error));
             fail(FailureKind::Misconfigured, message)
@@ -92,6 +93,12 @@ impl Web {
             }
         }
     }
+}
+
+/// Host and port of an address, without the user and the password that may stand in front of them.
+fn place(authority: &Authority) -> String {
+    let host = authority.host();
+    authority.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 impl Answer {
@@ -126,3 +133,21 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Most that is shown of a service's own words, in characters.
 const LONGEST_SAID: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_in_an_address_is_not_told() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        drop(socket);
+        let request = http::Request::builder().uri(format!("http://me:hush@127.0.0.1:{port}/"));
+        let request = request.body(SdkBody::empty()).unwrap();
+        let outcome = Web::new(None).ask("the service", "Code", request).await;
+        let failure = outcome.err().unwrap();
+        assert!(failure.message.contains(&format!("at 127.0.0.1:{port} cannot")), "{failure}");
+        assert!(!failure.message.contains("hush"), "{failure}");
+    }
+}
