@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_sso::Client as Portal;
 use aws_sdk_ssooidc::Client as Oidc;
-use aws_types::SdkConfig;
 use secrecy::{ExposeSecret, SecretString};
 use sha1::{Digest, Sha1};
 
@@ -25,8 +24,8 @@ use crate::source::provider::stored::Stored;
 /// `PersonNeeded` where nobody has signed in, or the sign-in has ended; `Refused` where the person behind it may not
 /// have the role.
 pub(super) async fn ask(role: &SsoRole, providers: &Providers) -> Result<Given, Failure> {
+    let token = token(role, providers).await?;
     let config = portal::config(providers, &role.region).await?;
-    let token = token(role, providers, &config).await?;
     let answer = Portal::new(&config)
         .get_role_credentials()
         .account_id(role.account.as_str())
@@ -64,11 +63,7 @@ pub(super) async fn ask(role: &SsoRole, providers: &Providers) -> Result<Given, 
 }
 
 /// The access token of the sign-in, renewed where it is about to end.
-async fn token(
-    role: &SsoRole,
-    providers: &Providers,
-    config: &SdkConfig,
-) -> Result<SecretString, Failure> {
+async fn token(role: &SsoRole, providers: &Providers) -> Result<SecretString, Failure> {
     let stored = read(role).await?;
     if let Some(token) = fresh(&stored, providers.clock.now()) {
         return unrefused(role, token, providers);
@@ -82,7 +77,7 @@ async fn token(
     }
     let last = stored.secret(TOKEN).filter(|_| stored.time(EXPIRES).is_some_and(|at| at > now));
     let renewed = match Renewal::of(role, &stored, now) {
-        Some(renewal) => renewal.make(role, stored, providers, config).await,
+        Some(renewal) => renewal.make(role, stored, providers).await,
         None => Err(person(role, "has ended")),
     };
     renewed.or_else(|failure| last.ok_or(failure))
@@ -143,13 +138,13 @@ impl Renewal {
         role: &SsoRole,
         mut stored: Stored,
         providers: &Providers,
-        config: &SdkConfig,
     ) -> Result<SecretString, Failure> {
         let asked = providers.clock.now();
         if providers.refused.holds(name(role), &self.refresh_token, asked) {
             return Err(person(role, "has ended"));
         }
-        let answer = Oidc::new(config)
+        let config = portal::config(providers, &role.region).await?;
+        let answer = Oidc::new(&config)
             .create_token()
             .client_id(self.client_id)
             .client_secret(self.client_secret.expose_secret())
