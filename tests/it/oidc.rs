@@ -424,6 +424,25 @@ async fn a_person_who_says_no_or_nothing_is_asked_anew() {
     assert!(no.message.contains("no device authorization"), "{no}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_asked_neither_without_rest_nor_after_all_time() {
+    let world = World::new();
+    let client = world.client(DEVICE);
+    world.idp.state().device = vec!["authorization_pending"; 5_000];
+    world.idp.state().code_life = 60;
+    world.idp.state().interval = 0;
+    world.oidc.authorize(&client).await.unwrap().unwrap();
+    sleep(Duration::from_secs(61)).await;
+    let asked = world.tokens_asked();
+    assert!(asked > 10 && asked <= 60, "{asked} times in a minute");
+    world.oidc.authorize(&client).await.unwrap_err();
+
+    world.idp.state().interval = u64::MAX;
+    let no = world.oidc.authorize(&client).await.unwrap_err();
+    assert_eq!((no.kind, &*no.code), (FailureKind::Unreachable, "InvalidAnswer"));
+    assert!(no.message.contains("interval"), "{no}");
+}
+
 /// What goes wrong at a provider: how, what kind of failure it is, and what its line says.
 #[tokio::test(start_paused = true)]
 async fn every_trouble_with_a_provider_is_one_clear_line() {

@@ -105,7 +105,13 @@ impl Exchange {
         if let Some(audience) = &self.client.audience {
             request = request.add_extra_param("audience", audience.as_ref());
         }
-        request.request_async(&http).await.map_err(|error| trouble.failed(error))
+        let details: StandardDeviceAuthorizationResponse =
+            request.request_async(&http).await.map_err(|error| trouble.failed(error))?;
+        // oauth2 adds to it, and a time beyond all measure would end the program.
+        if details.interval() > LONGEST_CODE {
+            return Err(trouble.invalid("the interval in its device authorization is too long"));
+        }
+        Ok(details)
     }
 
     /// The token that a person consents to: asks again and again, as often as the provider likes, until the code of
@@ -121,7 +127,8 @@ impl Exchange {
         let (http, trouble) = self.http(Some(&code));
         let life = details.expires_in().min(LONGEST_CODE);
         let polls = self.oauth.exchange_device_access_token(&details);
-        let polls = polls.request_async(&http, sleep, Some(LONGEST_CODE));
+        let rest = |interval: Duration| sleep(interval.max(LEAST_REST));
+        let polls = polls.request_async(&http, rest, Some(LONGEST_CODE));
         match timeout(life, polls).await {
             Ok(answer) => self.taken(&answer.map_err(|error| trouble.failed(error))?),
             Err(_) => Err(trouble.refused("expired_token", None)),
@@ -185,3 +192,6 @@ impl ExtraTokenFields for IdToken {}
 
 /// Longest time that a person is waited for, whatever the provider says.
 const LONGEST_CODE: Duration = Duration::from_hours(1);
+
+/// Shortest time between two questions whether a person has consented, whatever the provider says.
+const LEAST_REST: Duration = Duration::from_secs(1);

@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) device: Vec<&'static str>,
     /// How long the code of a device is good.
     pub(crate) code_life: u64,
+    /// How often a device may ask whether its code has been entered, in seconds.
+    pub(crate) interval: u64,
     /// Each answer comes this much later.
     pub(crate) delay: Duration,
     /// What every request is answered while it is set; status zero for nobody there.
@@ -82,6 +84,7 @@ impl Idp {
             refresh: Vec::new(),
             device: Vec::new(),
             code_life: 600,
+            interval: 5,
             delay: Duration::from_millis(50),
             trouble: None,
             refusal: None,
@@ -175,7 +178,7 @@ impl Idp {
                 })
             }
             "/device" => {
-                let code_life = state.code_life;
+                let (code_life, interval) = (state.code_life, state.interval);
                 Ok((
                     200,
                     json!({
@@ -184,7 +187,7 @@ impl Idp {
                         "verification_uri": "https://token.sandbox.example/activate",
                         "verification_uri_complete": "https://token.sandbox.example/activate?c=WDJB-MJHT",
                         "expires_in": code_life,
-                        "interval": 5,
+                        "interval": interval,
                     })
                     .to_string(),
                 ))
