@@ -97,7 +97,7 @@ fn session_name(
         context.findings.add(Fault::error(template.span.clone(), title).help(help));
         return None;
     }
-    let help = "such as \"{user}-{host}\"";
+    let help = "such as \"alice-laptop\"";
     context.findings.check(SessionName::parse(&text, dialect), &template.span, help)
 }
 
