@@ -20,7 +20,7 @@ use crate::config::{
     self, Config, DaemonSettings, EndpointConfig, EndpointKind, Faults, HttpTokens, Listen,
     Surroundings,
 };
-use crate::daemon::state::StateDirectory;
+use crate::daemon::state::{StateDirectory, StateFault};
 use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach, TcpDoor};
 use crate::endpoint::server::{Shutdown, serve};
@@ -42,6 +42,8 @@ pub struct Daemon {
     control: (ControlDoor, Control),
     containers: Vec<(TcpDoor, Container)>,
     metadata: Vec<(TcpDoor, Imds)>,
+    /// Kept for its lock.
+    _state: StateDirectory,
 }
 
 impl Daemon {
@@ -59,8 +61,10 @@ impl Daemon {
         sockets: &mut Sockets,
     ) -> Result<Self, DaemonFault> {
         let state_dir = &config.daemon.state_dir;
-        let state = StateDirectory::open(state_dir)
-            .map_err(|error| DaemonFault::StateDirectory(state_dir.clone(), error))?;
+        let state = StateDirectory::open(state_dir).map_err(|fault| match fault {
+            StateFault::InUse => DaemonFault::StateInUse(state_dir.clone()),
+            StateFault::Io(error) => DaemonFault::StateDirectory(state_dir.clone(), error),
+        })?;
         let key = state.token_key()?;
         let epoch =
             state.epoch().map_err(|error| DaemonFault::StateDirectory(state_dir.clone(), error))?;
@@ -102,7 +106,14 @@ impl Daemon {
             containers.first().map(|(door, _)| format!("http://{}/v1/credentials", door.address()));
         let started = clock.now();
         let control = Control { desk, key, epoch, container_url, endpoints, started };
-        Ok(Self { config, broker, control: (control_door, control), containers, metadata })
+        Ok(Self {
+            config,
+            broker,
+            control: (control_door, control),
+            containers,
+            metadata,
+            _state: state,
+        })
     }
 
     /// The holder of the leases.

@@ -101,6 +101,14 @@ pub struct FileFault {
     pub problem: FileProblem,
 }
 
+impl FileFault {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(&self.problem, FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// What can be wrong with a file.
 #[derive(Debug)]
 pub enum FileProblem {

@@ -41,7 +41,7 @@ fn raise_descriptor_limit() {
 pub(super) fn complaint(fault: &DaemonFault) -> Complaint {
     let exit = match fault {
         DaemonFault::Bind(fault) if fault.may_pass() => Exit::NotNow,
-        DaemonFault::Runtime(_) => Exit::NotNow,
+        DaemonFault::Runtime(_) | DaemonFault::StateInUse(_) => Exit::NotNow,
         DaemonFault::Bind(_)
         | DaemonFault::Config(_)
         | DaemonFault::Key(_)

@@ -26,6 +26,8 @@ pub enum DaemonFault {
     Socket(io::Error),
     /// The state directory cannot be used.
     StateDirectory(PathBuf, io::Error),
+    /// Another daemon uses the state directory.
+    StateInUse(PathBuf),
 }
 
 impl fmt::Display for DaemonFault {
@@ -50,6 +52,11 @@ impl fmt::Display for DaemonFault {
                 "the state directory {} cannot be used: {}; create it for this user, or set state_dir",
                 path.display(),
                 files::said(error)
+            ),
+            Self::StateInUse(path) => write!(
+                f,
+                "another daemon uses the state directory {}; end that one, or set state_dir for this one",
+                path.display()
             ),
         }
     }

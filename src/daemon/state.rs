@@ -2,49 +2,87 @@
 //!
 //! ```text
 //! epoch         the epoch of tickets, raised when all of them are to end
+//! lock          locked while a daemon runs
 //! token.key     what tickets and IMDS tokens are signed with; mode 0600
 //! port-NAME     the free port that the endpoint NAME was given
 //! mfa/          which MFA codes were sent (written by the source, before each is sent)
 //! ```
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::endpoint::Epoch;
 use crate::files;
 use crate::seal::{Key, KeyFault};
 
 /// The state directory, which exists and belongs to nobody else.
-#[derive(Clone, Debug)]
-pub(super) struct StateDirectory(PathBuf);
+#[derive(Debug)]
+pub(super) struct StateDirectory {
+    path: PathBuf,
+    /// Held as long as the daemon lives, so that no other goes by the same record of codes; the kernel lets go of it
+    /// however the daemon ends.
+    _lock: Flock<File>,
+}
+
+/// Why a state directory is no good.
+#[derive(Debug)]
+pub(super) enum StateFault {
+    /// Another daemon uses it.
+    InUse,
+    /// The system says so, or what is found there is not ours.
+    Io(io::Error),
+}
+
+impl From<io::Error> for StateFault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 impl StateDirectory {
     /// Opens the directory at `path`; makes it, mode 0700, where it is missing.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// [`StateFault`]; one directory is for one daemon.
+    pub(super) fn open(path: &Path) -> Result<Self, StateFault> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let metadata = fs::metadata(path)?;
         let owner = metadata.uid();
         if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
             let message = format!("it belongs to user id {owner}, not to root or to you");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
         }
         if metadata.permissions().mode() & 0o022 != 0 {
             let message = "others may write there; run: chmod go-w on it";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
         }
-        Ok(Self(path.to_owned()))
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(path.join("lock"))?;
+        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StateFault::InUse),
+            Err((_, error)) => Err(io::Error::from(error).into()),
+        }
     }
 
     /// What tickets and tokens are signed with, so that they outlive a restart.
     pub(super) fn token_key(&self) -> Result<Key, KeyFault> {
-        Key::load_or_create(&self.0.join("token.key"))
+        Key::load_or_create(&self.path.join("token.key"))
     }
 
     /// The epoch of tickets, which is raised for good.
     pub(super) fn epoch(&self) -> io::Result<Epoch> {
-        Epoch::open(&self.0.join("epoch"))
+        Epoch::open(&self.path.join("epoch"))
     }
 
     /// The port that the endpoint called `name` was given before; zero, which the kernel replaces by a free one,
@@ -61,7 +99,7 @@ impl StateDirectory {
 
     fn port_file(&self, name: &str) -> PathBuf {
         // The configuration allows letters, digits and -_. in an endpoint's name.
-        self.0.join(format!("port-{name}"))
+        self.path.join(format!("port-{name}"))
     }
 }
 
@@ -78,6 +116,16 @@ mod tests {
         assert_eq!(state.port("local"), 4711);
         let mode = fs::metadata(directory.path().join("a/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_is_for_one_daemon_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateDirectory::open(directory.path()).unwrap();
+        let second = StateDirectory::open(directory.path());
+        assert!(matches!(second, Err(StateFault::InUse)), "{second:?}");
+        drop(first);
+        StateDirectory::open(directory.path()).unwrap();
     }
 
     #[test]

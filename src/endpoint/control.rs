@@ -218,7 +218,9 @@ impl Control {
         ErrorBody {
             reason: Reason::UnknownProfile,
             code: "UnknownProfile".to_owned(),
-            message: format!("no profile `{name}`{guess}{joint} `credbroker list` shows all, `credbroker check` why one is missing"),
+            message: format!(
+                "no profile `{name}`{guess}{joint} `credbroker list` shows all, `credbroker check` why one is missing"
+            ),
             retry_after_seconds: None,
         }
     }

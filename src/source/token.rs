@@ -12,7 +12,8 @@ use crate::{child, files};
 /// Reads the token that `source` refers to, without the white space around it.
 ///
 /// # Errors
-/// `Misconfigured`, with where it was looked for; `Unreachable` where the place itself does not answer.
+/// `Misconfigured`, with where it was looked for; `Unreachable` where the place itself does not answer, or where no
+/// token has been put there yet.
 pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretString, Failure> {
     let (place, text) = match source {
         TokenSource::Command(command) => {
@@ -29,8 +30,13 @@ pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretStri
             let path = path.clone();
             let text = super::blocking(move || {
                 let cap = u64::try_from(CAP).unwrap_or(u64::MAX);
-                files::read_text(&path, cap)
-                    .map_err(|fault| fail(format!("the web identity token file {fault}; {REMEDY}")))
+                files::read_text(&path, cap).map_err(|fault| {
+                    let is_missing = fault.is_missing();
+                    let failure = fail(format!("the web identity token file {fault}; {REMEDY}"));
+                    // Whoever writes it may be about to.
+                    let kind = if is_missing { FailureKind::Unreachable } else { failure.kind };
+                    Failure { kind, ..failure }
+                })
             })
             .await?;
             (place, text)
@@ -120,6 +126,7 @@ mod tests {
         let oidc = Oidc::new(crate::model::Clock::system());
         let missing = read(&source, &oidc).await.unwrap_err();
         assert!(missing.message.contains("does not exist"), "{missing}");
+        assert_eq!(missing.kind, FailureKind::Unreachable, "somebody may be about to write it");
         fs::write(&path, "eyJ.abc.def\n").unwrap();
         assert_eq!(read(&source, &oidc).await.unwrap().expose_secret(), "eyJ.abc.def");
         for (text, reason) in

@@ -220,7 +220,7 @@ async fn each_ticket_gets_its_own_role() {
     }
 }
 
-/// interface.md, Answers: the policy refuses.
+/// The policy refuses.
 #[tokio::test(start_paused = true)]
 async fn a_ticket_of_a_user_who_may_not_is_refused() {
     let (world, container) = world();
@@ -238,7 +238,7 @@ async fn a_ticket_for_a_profile_that_is_gone_finds_nothing() {
     assert!(response.body.contains("UnknownProfile"));
 }
 
-/// interface.md, Answers: a person is needed, the STS refuses, the STS is unreachable.
+/// A person is needed, the STS refuses, the STS is unreachable.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_told_with_its_code() {
     let (world, container) = world();

@@ -246,7 +246,10 @@ async fn a_name_that_is_nearly_right_is_put_right() {
         message("reder").await,
         "no profile `reder`; did you mean `reader`? `credbroker list` shows all, `credbroker check` why one is missing"
     );
-    assert_eq!(message("backup").await, "no profile `backup`; `credbroker list` shows all, `credbroker check` why one is missing");
+    assert_eq!(
+        message("backup").await,
+        "no profile `backup`; `credbroker list` shows all, `credbroker check` why one is missing"
+    );
     assert_eq!(
         message("team%2Fadmim").await,
         "no profile `team/admim`; did you mean `team/admin`? `credbroker list` shows all, `credbroker check` why one is missing"

@@ -38,7 +38,7 @@ async fn status(control: &Arc<Control>, profile: &str) -> ProfileStatus {
     read(&owner(control, &format!("GET /v1/profiles/{profile}/status")).await)
 }
 
-/// The whole of a table's row: what every door says while a code is missing (interface.md, Answers).
+/// The whole of a table's row: what every door says while a code is missing.
 #[tokio::test]
 async fn while_a_code_is_missing_every_door_says_what_to_run() {
     let (_directory, world, control) = world();
