@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod man;
 mod mfa;
+mod policies;
 mod print;
 mod process;
 mod refresh;
@@ -65,7 +66,11 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
     let exit = match command {
         Command::Check(wish) => {
             let form = if wish.json { check::Form::Json } else { check::Form::Words };
-            check::run(wish.config.file.as_deref(), wish.as_user.as_deref(), form)
+            let config = wish.config.file.as_deref();
+            match &wish.policies {
+                Some(profile) => policies::run(config, profile, form),
+                None => check::run(config, wish.as_user.as_deref(), form),
+            }
         }
         Command::Completions(wish) => completions::run(wish.shell),
         Command::Demo(wish) => demo::run(wish.dir),

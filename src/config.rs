@@ -22,6 +22,7 @@ mod mask;
 mod mfa;
 mod oidc;
 mod origin;
+mod policies;
 mod policy;
 mod profile;
 mod provider;
@@ -52,6 +53,7 @@ pub use daemon::DaemonSettings;
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
 pub use explain::{explain, explain_for};
 pub use fault::Faults;
+pub use policies::{Claims, Policies, Policy, Purpose, policies};
 pub use report::{Report, report};
 pub use surroundings::Surroundings;
 

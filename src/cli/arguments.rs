@@ -126,6 +126,10 @@ pub(super) struct Check {
     /// Show what this user may have
     #[arg(long = "as", value_name = "USER", value_hint = ValueHint::Username)]
     pub(super) as_user: Option<String>,
+    /// Print the IAM policies that this profile needs: of its roles, of who assumes them, and for its user's keys and
+    /// MFA device
+    #[arg(long, value_name = "PROFILE", conflicts_with = "as_user", value_parser = ProfileName::parse)]
+    pub(super) policies: Option<ProfileName>,
     /// Print JSON, for programs
     #[arg(long, conflicts_with = "as_user")]
     pub(super) json: bool,
