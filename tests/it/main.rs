@@ -23,6 +23,7 @@ mod leaks;
 mod mfa;
 mod oidc;
 mod papers;
+mod policies;
 mod providers;
 mod reactions;
 mod sandbox;
