@@ -10,7 +10,7 @@ use crate::cli::{print, process, table};
 use crate::endpoint::control::wire::{ClientView, ProcessCredentials};
 use crate::model::{
     AccountId, Clock, Dialect, Failure, FailureKind, ProfileName, Region, SessionCredentials,
-    StsEndpoint, Validity, parse_timestamp,
+    Signer, StsEndpoint, Validity, parse_timestamp,
 };
 use crate::source::{CallerIdentity, Sts};
 
@@ -29,7 +29,7 @@ pub(super) fn run(daemon: &Daemon, profile: &ProfileName) -> Result<Exit, Compla
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;
     let clock = Clock::system();
-    let asked = runtime.block_on(Sts::new(clock).caller_identity(session(keys)?, &endpoint));
+    let asked = runtime.block_on(Sts::new(clock).caller_identity(&session(keys)?, &endpoint));
     let said = match asked {
         Ok(identity) => of(identity),
         Err(failure) if is_lacking(&failure, endpoint.dialect) => {
@@ -75,20 +75,20 @@ fn sts_of(client: &ClientView) -> Result<StsEndpoint, Complaint> {
     })
 }
 
-fn session(keys: ProcessCredentials) -> Result<Arc<SessionCredentials>, Complaint> {
+fn session(keys: ProcessCredentials) -> Result<Signer, Complaint> {
     let validity = parse_timestamp(&keys.expiration)
         .and_then(|expires| Validity::new(Clock::system().now(), expires))
         .ok_or_else(|| {
             Complaint::new(Exit::NotNow, "the credentials have just ended; try again")
         })?;
-    Ok(Arc::new(SessionCredentials {
+    Ok(Signer::Session(Arc::new(SessionCredentials {
         access_key_id: keys.access_key_id,
         secret_access_key: keys.secret_access_key,
         session_token: keys.session_token,
         validity,
         account_id: keys.account_id.as_deref().and_then(AccountId::parse),
         arn: None,
-    }))
+    })))
 }
 
 /// Whether a failure says that there is no such operation, rather than no to this caller.

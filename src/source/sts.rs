@@ -3,7 +3,7 @@
 mod client;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use aws_sdk_sts::Client;
@@ -164,21 +164,19 @@ impl Sts {
         session(credentials, assumed_role_user, Some(request), &trouble, issued)
     }
 
-    /// `GetCallerIdentity` of `credentials`.
+    /// `GetCallerIdentity` of `from`.
     ///
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for.
     pub async fn caller_identity(
         &self,
-        credentials: Arc<SessionCredentials>,
+        from: &Signer,
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
-        let from = Signer::Session(credentials);
-        let trouble =
-            Trouble { service: Service::Sts, role: None, endpoint, from: &from, proof: None };
+        let trouble = Trouble { service: Service::Sts, role: None, endpoint, from, proof: None };
         let asked = self.clock.now();
         let call = self.client(endpoint).await?.get_caller_identity();
-        let answer = call.customize().config_override(signed_with(&from)).send().await;
+        let answer = call.customize().config_override(signed_with(from)).send().await;
         let answer = answer.map_err(|error| self.failed(&trouble, &error, asked))?;
         Ok(CallerIdentity {
             account: answer.account.unwrap_or_default(),
@@ -285,6 +283,8 @@ fn transitive(request: &RoleRequest) -> Option<Vec<String>> {
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::{Dialect, Region};
 
@@ -316,7 +316,9 @@ mod tests {
                 account_id: None,
                 arn: None,
             };
-            sts.caller_identity(Arc::new(credentials), &endpoint).await.unwrap_err()
+            sts.caller_identity(&Signer::Session(Arc::new(credentials)), &endpoint)
+                .await
+                .unwrap_err()
         };
         assert_eq!(ask().await.code, "Unreachable");
         std::fs::write(&path, "nothing").unwrap();
