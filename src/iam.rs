@@ -6,6 +6,7 @@
 mod client;
 mod keys;
 mod place;
+pub mod rotation;
 
 pub use keys::{AccessKey, KeyStatus, KeyUse, Keys, NewKey};
 pub use place::Place;

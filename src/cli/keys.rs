@@ -7,6 +7,7 @@ pub(super) mod arguments;
 mod create;
 mod holder;
 mod report;
+mod rotate;
 mod user;
 
 use std::io::{self, IsTerminal};
@@ -18,7 +19,7 @@ use self::user::User;
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
 use crate::cli::whoami::complaint;
-use crate::config::{self, Surroundings};
+use crate::config::{self, Config, Surroundings};
 use crate::iam::{KeyStatus, Keys};
 use crate::model::Clock;
 
@@ -29,18 +30,22 @@ pub(super) fn run(wish: &Wish) -> Result<Exit, Complaint> {
         Wish::Create(create) => &create.profile,
         Wish::Deactivate(ending) | Wish::Delete(ending) => &ending.one.profile,
         Wish::LastUsed(listing) | Wish::List(listing) => &listing.profile,
+        Wish::Rotate(rotate) => &rotate.profile,
     };
-    let Some(holder) = holder(profile)? else { return Ok(Exit::Config) };
+    let Some((config, holder)) = holder(profile)? else { return Ok(Exit::Config) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;
-    runtime.block_on(act(wish, holder, Clock::system()))
+    runtime.block_on(act(wish, &config, holder, Clock::system()))
 }
 
 /// Whose keys these are; `None` where the configuration has faults, which are on stderr then.
-fn holder(profile: &Profile) -> Result<Option<Holder>, Complaint> {
+fn holder(profile: &Profile) -> Result<Option<(Config, Holder)>, Complaint> {
     let surroundings = Surroundings::of_process();
     match config::find(profile.config.file.as_deref(), &surroundings) {
-        Ok(config) => Holder::of(&config, &profile.name).map(Some),
+        Ok(config) => {
+            let holder = Holder::of(&config, &profile.name)?;
+            Ok(Some((config, holder)))
+        }
         Err(faults) => {
             let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             exit::warn(&faults.render(colour));
@@ -49,7 +54,12 @@ fn holder(profile: &Profile) -> Result<Option<Holder>, Complaint> {
     }
 }
 
-async fn act(wish: &Wish, holder: Holder, clock: Clock) -> Result<Exit, Complaint> {
+async fn act(
+    wish: &Wish,
+    config: &Config,
+    holder: Holder,
+    clock: Clock,
+) -> Result<Exit, Complaint> {
     let source = holder.key.clone();
     let mut user = User::of(holder, clock).await?;
     match wish {
@@ -79,6 +89,7 @@ async fn act(wish: &Wish, holder: Holder, clock: Clock) -> Result<Exit, Complain
         }
         Wish::LastUsed(listing) => show(&mut user, listing, report::uses, clock).await?,
         Wish::List(listing) => show(&mut user, listing, report::keys, clock).await?,
+        Wish::Rotate(wish) => return rotate::run(user, wish, config, clock).await,
     }
     Ok(Exit::Success)
 }

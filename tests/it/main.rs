@@ -26,6 +26,7 @@ mod papers;
 mod policies;
 mod providers;
 mod reactions;
+mod rotation;
 mod sandbox;
 mod sts_calls;
 mod wire;

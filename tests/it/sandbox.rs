@@ -9,7 +9,7 @@
 )]
 
 mod admin;
-mod client;
+pub(crate) mod client;
 mod faults;
 mod iam;
 mod iam_devices;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments are help texts, shown as they stand")]
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::arguments::Config;
@@ -14,6 +16,9 @@ pub(in crate::cli) enum Keys {
     List(Listing),
     /// Make a new key, and put it where the profile's access_key is
     Create(Create),
+    /// Replace the key by a new one: make it, prove it, put it in place, and turn the old one off and delete it later
+    #[command(after_help = ROTATE)]
+    Rotate(Rotate),
     /// Show when the keys of a profile's user were last used, and for what
     #[command(after_help = "AWS knows of a use after some hours.")]
     LastUsed(Listing),
@@ -55,6 +60,25 @@ pub(in crate::cli) struct Create {
     pub(in crate::cli) print: bool,
 }
 
+/// Arguments of `keys rotate`.
+#[derive(Args)]
+pub(in crate::cli) struct Rotate {
+    #[command(flatten)]
+    pub(in crate::cli) profile: Profile,
+    /// Show what would be done and when, and change nothing
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    /// Begin only when the key is this old, such as 90d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(in crate::cli) max_age: Option<Duration>,
+    /// Turn the old key off after a minute without use and not after a day; delete it after a day and not after a week
+    #[arg(long)]
+    pub(in crate::cli) now: bool,
+}
+
 /// Arguments of `keys activate`.
 #[derive(Args)]
 pub(in crate::cli) struct One {
@@ -81,3 +105,10 @@ fn key_id(text: &str) -> Result<String, &'static str> {
     let is_id = (16..=128).contains(&text.len()) && text.bytes().all(legal);
     is_id.then(|| text.to_owned()).ok_or("the id of a key has 16 to 128 letters and digits")
 }
+
+fn age(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 90d or 12h"))
+}
+
+const ROTATE: &str = "Each run does what is due and says when to come back. One that is stopped anywhere loses nothing: \
+run the same again.";

@@ -42,6 +42,19 @@ impl User {
         &self.key.access_key_id
     }
 
+    /// Whose this user is.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Uses `key` from now on; a session that was begun with another goes on.
+    pub(super) fn change_key(&mut self, key: Arc<LongTermKey>) {
+        if !self.has_session {
+            self.keys.sign_with(Signer::LongTerm(Arc::clone(&key)));
+        }
+        self.key = key;
+    }
+
     /// Does `call`; where it is denied and the user has a device, once more with a session that was got with a code.
     pub(super) async fn ask<T>(
         &mut self,
