@@ -19,8 +19,8 @@ use crate::source::{Service, Trouble, blocking, connect, provided};
 /// The access keys of the user that signs.
 #[derive(Debug)]
 pub struct Keys {
-    client: Client,
-    clock: Clock,
+    pub(super) client: Client,
+    pub(super) clock: Clock,
     endpoint: StsEndpoint,
     signer: Signer,
 }
@@ -163,21 +163,21 @@ impl Keys {
         answer.map(drop).map_err(|error| self.failed(&error, asked))
     }
 
-    fn signed(&self) -> aws_sdk_iam::config::Builder {
+    pub(super) fn signed(&self) -> aws_sdk_iam::config::Builder {
         match provided(&self.signer) {
             None => Config::builder(),
             Some(credentials) => Config::builder().credentials_provider(credentials),
         }
     }
 
-    fn failed<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
+    pub(super) fn failed<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
     where
         E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
     {
         self.trouble().of(error, asked)
     }
 
-    fn trouble(&self) -> Trouble<'_> {
+    pub(super) fn trouble(&self) -> Trouble<'_> {
         let (endpoint, from) = (&self.endpoint, &self.signer);
         Trouble { service: Service::Iam, role: None, endpoint, from, proof: None }
     }
@@ -199,6 +199,6 @@ impl fmt::Display for KeyStatus {
     }
 }
 
-fn time(at: DateTime) -> Option<SystemTime> {
+pub(super) fn time(at: DateTime) -> Option<SystemTime> {
     SystemTime::try_from(at).ok()
 }
