@@ -85,6 +85,9 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
         Command::Logout(wish) => logout::run(&daemon(&wish.control), wish.profile.as_ref()),
         Command::Man(wish) => man::run(&wish.directory),
         Command::Mfa(Mfa::Code(wish)) => mfa::code(&daemon(&wish.control), &wish.profile),
+        Command::Mfa(Mfa::Enroll(wish)) => mfa::enroll(&wish),
+        Command::Mfa(Mfa::List(wish)) => mfa::list(&wish),
+        Command::Mfa(Mfa::Remove(wish)) => mfa::remove(&wish),
         Command::Process(wish) => {
             process::run(&daemon(&wish.named.control), &wish.named.profile, wish.prompt)
         }

@@ -218,6 +218,7 @@ fn read(
     let names = Profiles::new(&profiles);
     let mut aws = aws::serve(&choice, &devices, context.surroundings, sources, findings);
     devices.warn_of_idle(&profiles, &aws, context);
+    mfa::warn_of_one_factor(&profiles, context);
     aws.give_way(&names, findings);
     let endpoints = endpoints.filter(|endpoints| !endpoints.is_empty());
     let endpoints = endpoints.unwrap_or_else(|| vec![endpoint::Raw::default_container()]);

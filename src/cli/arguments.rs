@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::cli::keys::arguments::Keys;
+use crate::cli::keys::arguments::{Keys, Listing};
+use crate::cli::mfa::arguments::{Enroll, Remove};
 use crate::model::ProfileName;
 use crate::telemetry;
 
@@ -238,6 +239,12 @@ pub(super) struct Logout {
 pub(super) enum Mfa {
     /// Print the current code of a profile's device, which the daemon then leaves to you
     Code(Named),
+    /// Make a virtual device for a profile's user: show its QR code, enable it, and try it
+    Enroll(Enroll),
+    /// Show the devices of a profile's user
+    List(Listing),
+    /// Take a device away from a profile's user, and delete it
+    Remove(Remove),
 }
 
 /// Arguments of `sandbox`.

@@ -5,10 +5,10 @@
 
 pub(super) mod arguments;
 mod create;
-mod holder;
+pub(super) mod holder;
 mod report;
 mod rotate;
-mod user;
+pub(super) mod user;
 
 use std::io::{self, IsTerminal};
 

@@ -47,9 +47,19 @@ impl Terminal {
 
     /// Asks for a line without showing it, and waits at most `patience`.
     pub(super) fn ask(&self, prompt: &str, patience: Duration) -> Typed {
+        self.ask_while(prompt, patience, || true)
+    }
+
+    /// The same, as long as `wanted` says so, which is asked some times a second.
+    pub(super) fn ask_while(
+        &self,
+        prompt: &str,
+        patience: Duration,
+        wanted: impl Fn() -> bool,
+    ) -> Typed {
         let Ok(silence) = Silence::begin(&self.0) else { return Typed::Left };
         self.say(prompt);
-        let typed = read_line(&mut &self.0, || readable(&self.0, patience));
+        let typed = read_line(&mut &self.0, || readable(&self.0, patience, &wanted));
         self.say("\n");
         drop(silence);
         if typed == Typed::Left {
@@ -87,16 +97,19 @@ fn read_line(keys: &mut impl Read, more: impl Fn() -> bool) -> Typed {
     }
 }
 
-fn readable(terminal: &File, patience: Duration) -> bool {
-    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    loop {
-        match poll(&mut [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)], patience) {
-            Ok(count) => return count > 0,
+fn readable(terminal: &File, patience: Duration, wanted: &impl Fn() -> bool) -> bool {
+    let mut left = patience;
+    while wanted() {
+        let look = PollTimeout::try_from(left.min(LOOK)).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)], look) {
+            Ok(0) if left <= LOOK => return false,
+            Ok(0) => left -= LOOK,
             Err(Errno::EINTR) => {}
             // Reading says what is wrong.
-            Err(_) => return true,
+            Ok(_) | Err(_) => return true,
         }
     }
+    false
 }
 
 /// A terminal that shows no key, until this is dropped.
@@ -121,6 +134,9 @@ impl Drop for Silence<'_> {
         let _ = tcsetattr(self.terminal, SetArg::TCSADRAIN, &self.before);
     }
 }
+
+/// How often it is asked whether an answer is still wanted.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Far longer than any code.
 const MAX_LINE: usize = 64;

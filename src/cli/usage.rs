@@ -82,8 +82,8 @@ mod tests {
     fn a_command_of_commands_has_help_of_its_own() {
         assert_eq!(complaint("credbroker mfa"), "no command is named; run: credbroker mfa --help");
         assert_eq!(
-            complaint("credbroker mfa list"),
-            "unrecognized subcommand 'list'; run: credbroker mfa --help"
+            complaint("credbroker mfa show"),
+            "unrecognized subcommand 'show'; run: credbroker mfa --help"
         );
     }
 

@@ -8,11 +8,11 @@ use crate::config::aws::Served;
 use crate::config::context::{Context, one_of};
 use crate::config::cursor::{Cursor, Node, nearest};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::config::profile::Profile;
+use crate::config::profile::{Origin, Profile};
 use crate::config::secret;
 use crate::files;
 use crate::model::{
-    CodeSource, MfaDevice, MfaSerial, SecretSource, Seed, SerialFault, SessionDuration,
+    CodeSource, KeySource, MfaDevice, MfaSerial, SecretSource, Seed, SerialFault, SessionDuration,
 };
 
 /// A device as a profile names it.
@@ -84,6 +84,22 @@ impl Devices {
                 let fault = Fault::warning(device.span.clone(), title).help(help);
                 context.findings.add(fault.absence());
             }
+        }
+    }
+}
+
+/// Takes down where one disk holds a key and the seed of the device behind which it is used.
+pub(super) fn warn_of_one_factor(profiles: &[Profile], context: &Context<'_>) {
+    for profile in profiles {
+        let Origin::Key(KeySource::File(_) | KeySource::AwsProfile { .. }) = profile.origin else {
+            continue;
+        };
+        let Some(Mfa { device, span, .. }) = &profile.mfa else { continue };
+        if matches!(device.code, CodeSource::Totp(SecretSource::File(_))) {
+            let title =
+                "key and seed on one disk are one factor: whoever copies both needs no person";
+            let help = "for two, have a second store hand the seed out, code = { totp = { command = [...] } }, or write code = \"prompt\"";
+            context.findings.add(Fault::warning(span.clone(), title).help(help));
         }
     }
 }

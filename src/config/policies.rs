@@ -173,7 +173,7 @@ impl Way {
                 // AWS asks no permission for it; Ceph does.
                 if dialect == Dialect::Ceph {
                     let statement = allow(&["sts:GetSessionToken"], "*");
-                    self.add(Purpose::Calls, self.caller.who.clone(), policy(vec![statement]));
+                    self.add(Purpose::Calls, self.caller.who.clone(), policy(&[statement]));
                 }
             }
             Call::Provided(provider) => {
@@ -201,7 +201,7 @@ impl Way {
             let actions: Vec<&str> =
                 std::iter::once("sts:AssumeRole").chain(extra.iter().copied()).collect();
             let statement = allow(&actions, role.as_str());
-            self.add(Purpose::Calls, caller.who, policy(vec![statement]));
+            self.add(Purpose::Calls, caller.who, policy(&[statement]));
         }
         let principal = json!({ "AWS": caller.principal });
         let mut statement = json!({
@@ -221,7 +221,7 @@ impl Way {
             }
             statements.push(statement);
         }
-        self.add(Purpose::Trust, role.to_string(), policy(statements));
+        self.add(Purpose::Trust, role.to_string(), policy(&statements));
     }
 
     fn add(&mut self, purpose: Purpose, of: String, document: Value) {
@@ -254,7 +254,7 @@ fn federated(role: &RoleArn, dialect: Dialect, token: &TokenSource, claims: &Cla
     equal.insert(format!("{issuer}:{aud}"), audience.unwrap_or("<AUDIENCE>").into());
     let subject = claims.subject.as_deref().unwrap_or("<SUBJECT>");
     equal.insert(format!("{issuer}:sub"), subject.into());
-    policy(vec![json!({
+    policy(&[json!({
         "Effect": "Allow",
         "Principal": { "Federated": format!("{account}:oidc-provider/{issuer}") },
         "Action": "sts:AssumeRoleWithWebIdentity",
@@ -285,9 +285,12 @@ fn own(plan: &Plan, first: &Hop) -> [Policy; 2] {
         off,
     ];
     let of = "the user whose key it is";
-    let of =
-        |purpose, statements| Policy { document: policy(statements), of: of.to_owned(), purpose };
-    [of(Purpose::Keys, vec![keys]), of(Purpose::Mfa, mfa)]
+    let of = |purpose, statements: &[Value]| Policy {
+        document: policy(statements),
+        of: of.to_owned(),
+        purpose,
+    };
+    [of(Purpose::Keys, &[keys]), of(Purpose::Mfa, &mfa)]
 }
 
 fn allow(actions: &[&str], resource: &str) -> Value {
@@ -298,7 +301,7 @@ fn allow(actions: &[&str], resource: &str) -> Value {
     json!({ "Effect": "Allow", "Action": action, "Resource": resource })
 }
 
-fn policy(statements: Vec<Value>) -> Value {
+fn policy(statements: &[Value]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 

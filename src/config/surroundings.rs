@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub uid: u32,
     /// Whether `$AWS_ACCESS_KEY_ID` and `$AWS_SECRET_ACCESS_KEY` are both set.
     pub env_has_keys: bool,
+    /// Whether a file with a secret may be missing, as the seed of a device is that is about to be made.
+    pub may_lack_secrets: bool,
 }
 
 impl Surroundings {
@@ -76,6 +78,7 @@ impl Surroundings {
             uid: uid.as_raw(),
             env_has_keys: value("AWS_ACCESS_KEY_ID").is_some()
                 && value("AWS_SECRET_ACCESS_KEY").is_some(),
+            may_lack_secrets: false,
         }
     }
 

@@ -8,20 +8,28 @@ use crate::model::{Base, Dialect, Hop, KeySource, MfaDevice, Plan, ProfileName, 
 
 /// What a profile says of the user whose key it begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) device: Option<MfaDevice>,
+pub(in crate::cli) struct Holder {
+    pub(in crate::cli) device: Option<MfaDevice>,
     /// Where keys are made and deleted.
-    pub(super) iam: StsEndpoint,
-    pub(super) key: KeySource,
+    pub(in crate::cli) iam: StsEndpoint,
+    pub(in crate::cli) key: KeySource,
     /// Where the key is good for sessions.
-    pub(super) sts: StsEndpoint,
+    pub(in crate::cli) sts: StsEndpoint,
 }
 
 impl Holder {
     /// The holder of the key that `profile` is, or begins with.
     ///
     /// A profile that is only a key says nothing of a place: those that begin with it do, and they must agree.
-    pub(super) fn of(config: &Config, profile: &ProfileName) -> Result<Self, Complaint> {
+    pub(in crate::cli) fn of(config: &Config, profile: &ProfileName) -> Result<Self, Complaint> {
+        Self::anywhere(config, profile)?.check()
+    }
+
+    /// The same, whether or not its system has IAM's calls.
+    pub(in crate::cli) fn anywhere(
+        config: &Config,
+        profile: &ProfileName,
+    ) -> Result<Self, Complaint> {
         let plan = config.plans.iter().find(|plan| plan.profile == *profile);
         let source = config.sources.iter().find(|(name, _)| name == profile);
         let holders: Vec<Self> = match (plan, source) {
@@ -53,7 +61,7 @@ impl Holder {
                 place(&other.iam)
             )));
         }
-        first.check()
+        Ok(first.clone())
     }
 
     fn behind(key: &KeySource, plan: &Plan, config: &Config) -> Self {

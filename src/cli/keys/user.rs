@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::keys::holder::Holder;
+use crate::cli::mfa::computed::Computed;
 use crate::cli::terminal::{Terminal, Typed};
 use crate::cli::whoami::complaint;
 use crate::iam::Keys;
@@ -16,7 +17,7 @@ use crate::model::{
 use crate::source::{MfaCode, Sts, read_key};
 
 /// A user at an IAM.
-pub(super) struct User {
+pub(in crate::cli) struct User {
     clock: Clock,
     holder: Holder,
     /// The key that is in use.
@@ -27,7 +28,7 @@ pub(super) struct User {
 
 impl User {
     /// The user whose key `holder` has, with nothing asked yet.
-    pub(super) async fn of(holder: Holder, clock: Clock) -> Result<Self, Complaint> {
+    pub(in crate::cli) async fn of(holder: Holder, clock: Clock) -> Result<Self, Complaint> {
         let signer = read_key(&holder.key).await.map_err(complaint)?;
         let Signer::LongTerm(key) = &signer else {
             return Err(Complaint::new(Exit::Internal, "this is no long-term key"));
@@ -38,7 +39,7 @@ impl User {
     }
 
     /// The id of the key that is in use.
-    pub(super) fn key_in_use(&self) -> &str {
+    pub(in crate::cli) fn key_in_use(&self) -> &str {
         &self.key.access_key_id
     }
 
@@ -55,8 +56,13 @@ impl User {
         self.key = key;
     }
 
+    /// Takes the codes of `device` where one is demanded.
+    pub(in crate::cli) fn rely_on(&mut self, device: Option<MfaDevice>) {
+        self.holder.device = device;
+    }
+
     /// Does `call`; where it is denied and the user has a device, once more with a session that was got with a code.
-    pub(super) async fn ask<T>(
+    pub(in crate::cli) async fn ask<T>(
         &mut self,
         call: impl AsyncFn(&Keys) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -72,10 +78,22 @@ impl User {
 
     /// Signs with a session from now on, for which the person gives a code.
     async fn begin_session(&mut self, device: &MfaDevice) -> Result<(), Failure> {
-        let code = typed(&device.serial)?;
+        let code = match Computed::of(device, self.clock) {
+            Some(mut codes) => codes.fresh().await,
+            None => typed(&device.serial)?,
+        };
+        self.prove(device, &code).await
+    }
+
+    /// Gets a session with `code` of `device`, and signs with it from now on (`GetSessionToken`).
+    pub(in crate::cli) async fn prove(
+        &mut self,
+        device: &MfaDevice,
+        code: &SecretString,
+    ) -> Result<(), Failure> {
         let duration = SessionDuration::new(SESSION_SECONDS, self.holder.sts.dialect).ok();
         let long_term = Signer::LongTerm(Arc::clone(&self.key));
-        let mfa = Some(MfaCode { device, code: &code });
+        let mfa = Some(MfaCode { device, code });
         let sts = Sts::new(self.clock);
         let session = sts.get_session_token(&long_term, &self.holder.sts, duration, mfa).await?;
         self.keys.sign_with(Signer::Session(Arc::new(session)));
