@@ -281,7 +281,7 @@ fn own(plan: &Plan, first: &Hop) -> [Policy; 2] {
     set(&mut off, "Condition", json!({ "Bool": mfa_present() }));
     let mfa = vec![
         allow(&["iam:CreateVirtualMFADevice", "iam:DeleteVirtualMFADevice"], &devices),
-        allow(&["iam:EnableMFADevice", "iam:ListMFADevices", "iam:ResyncMFADevice"], &user),
+        allow(&["iam:EnableMFADevice", "iam:GetUser", "iam:ListMFADevices"], &user),
         off,
     ];
     let of = "the user whose key it is";

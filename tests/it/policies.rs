@@ -1,6 +1,7 @@
 //! The policies that a plan is said to need, given to the sandbox: with them the plan works, without any of them it does
 //! not.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -122,13 +123,13 @@ fn sandbox(policies: &[Policy], user: &str) -> String {
         let Some(statement) = statement(Purpose::Trust, role) else { return text };
         let principal = statement["Principal"]["AWS"].as_str().unwrap();
         let principal = principal.replace("<USER_NAME>", user);
-        text += &format!("trust.principals = [{principal:?}]\n");
+        writeln!(text, "trust.principals = [{principal:?}]").unwrap();
         let condition = &statement["Condition"];
         if condition["Bool"]["aws:MultiFactorAuthPresent"] == "true" {
             text += "trust.mfa = true\n";
         }
         if let Some(id) = condition["StringEquals"]["sts:ExternalId"].as_str() {
-            text += &format!("trust.external_id = {id:?}\n");
+            writeln!(text, "trust.external_id = {id:?}").unwrap();
         }
         text
     };
