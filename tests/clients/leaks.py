@@ -5,6 +5,7 @@ a search which finds nothing is known to have looked.
 """
 
 import base64
+import functools
 import json
 import os
 import pathlib
@@ -66,7 +67,7 @@ def search(path, secrets):
     text = path.read_bytes()
     for secret in secrets:
         for pattern in patterns(secret):
-            found = re.search(pattern, text)
+            found = pattern.search(text)
             if found:
                 yield place(path, text, found)
                 break
@@ -76,16 +77,17 @@ def search(path, secrets):
             yield place(path, text, found)
 
 
+@functools.cache
 def patterns(secret):
     if len(secret) < SHORT:
-        return [rb"(?<![A-Za-z0-9])" + re.escape(secret.encode()) + rb"(?![A-Za-z0-9])"]
+        return [re.compile(rb"(?<![A-Za-z0-9])" + re.escape(secret.encode()) + rb"(?![A-Za-z0-9])")]
     forms = {secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), json.dumps(secret)[1:-1],
              secret.replace("/", "\\/")}
     # In base64 a text looks different at each of three offsets, but for its ends.
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode().rstrip("=")
         forms.add(encoded[(0, 2, 3)[offset]:-2])
-    return [re.escape(form.encode()) for form in forms]
+    return [re.compile(re.escape(form.encode())) for form in forms]
 
 
 def place(path, text, found):
