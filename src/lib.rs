@@ -8,7 +8,7 @@
 //! model  <-  policy  <-  { config, source }  <-  { broker, iam }  <-  endpoint  <-  daemon, cli
 //! ```
 //!
-//! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`seal`],
+//! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`keyring`], [`seal`],
 //! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
@@ -31,6 +31,7 @@ pub mod authorities;
 pub mod child;
 pub mod files;
 pub mod ini;
+pub mod keyring;
 pub mod seal;
 pub mod systemd;
 pub mod telemetry;

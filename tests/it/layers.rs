@@ -365,5 +365,6 @@ fn sources() -> Vec<Source> {
     found
 }
 
-const LEAVES: [&str; 7] = ["authorities", "child", "files", "ini", "seal", "systemd", "telemetry"];
+const LEAVES: [&str; 8] =
+    ["authorities", "child", "files", "ini", "keyring", "seal", "systemd", "telemetry"];
 const MOST_LINES: usize = 400;
