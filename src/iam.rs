@@ -1,8 +1,10 @@
-//! The long-term side: the access keys and MFA devices of an IAM user, and where a new key is kept.
+//! The long-term side: the access keys and MFA devices of a user, and where a new key is kept.
 //!
 //! Who calls this is a person, with the key of a profile or a session of its user. It knows no lease and no daemon, which
 //! reads a key anew for each hop and so finds the new one by itself.
 
+mod aws;
+mod ceph;
 mod client;
 mod devices;
 mod keys;
@@ -10,5 +12,5 @@ mod place;
 pub mod rotation;
 
 pub use devices::{Devices, EnabledDevice, NewDevice};
-pub use keys::{AccessKey, KeyStatus, KeyUse, Keys, NewKey};
+pub use keys::{AccessKey, KeyStatus, KeyUse, Keys, LastUse, NewKey};
 pub use place::Place;

@@ -34,6 +34,7 @@ pub use credentials::{LongTermKey, SessionCredentials, Signer};
 pub use device::{CodeSource, MfaDevice, MfaSerial, SerialFault};
 pub use duration::{DurationFault, SessionDuration};
 pub use failure::{Failure, FailureKind};
+pub(crate) use name::in_shell;
 pub use name::{NameFault, ProfileName};
 pub use oidc::{OidcClient, OidcGrant, OidcToken};
 pub use plan::{Base, Call, ClientSettings, Hop, KeySource, LeaseKey, Plan, TokenSource};

@@ -28,7 +28,7 @@ use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 
 pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect};
-pub(crate) use sts::{CALL_DEADLINE, SdkTime, provided};
+pub(crate) use sts::{CALL_DEADLINE, SdkTime, credentials, provided};
 pub(crate) use trouble::{Service, Trouble};
 
 pub use code::Codes;

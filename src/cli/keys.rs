@@ -20,7 +20,7 @@ use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
 use crate::cli::whoami::complaint;
 use crate::config::{self, Config, Surroundings};
-use crate::iam::{KeyStatus, Keys};
+use crate::iam::{KeyStatus, Keys, LastUse};
 use crate::model::Clock;
 
 /// Does what `wish` says.
@@ -87,8 +87,16 @@ async fn act(
             deleted.map_err(complaint)?;
             print::report(&format!("{key} is deleted\n"))?;
         }
-        Wish::LastUsed(listing) => show(&mut user, listing, report::uses, clock).await?,
-        Wish::List(listing) => show(&mut user, listing, report::keys, clock).await?,
+        Wish::LastUsed(listing) => {
+            let keys = known(&mut user).await?;
+            if keys.iter().any(|known| known.last_used == LastUse::Untold) {
+                return Err(Complaint::new(Exit::Refused, UNTOLD));
+            }
+            show(&keys, listing, report::uses, clock)?;
+        }
+        Wish::List(listing) => {
+            show(&known(&mut user).await?, listing, report::keys, clock)?;
+        }
         Wish::Rotate(wish) => return rotate::run(user, wish, config, clock).await,
     }
     Ok(Exit::Success)
@@ -99,14 +107,13 @@ async fn set_status(user: &mut User, one: &One, status: KeyStatus) -> Result<(),
     set.map_err(complaint)
 }
 
-async fn show(
-    user: &mut User,
+fn show(
+    keys: &[Known],
     listing: &Listing,
     table: fn(&[Known], std::time::SystemTime) -> String,
     clock: Clock,
 ) -> Result<(), Complaint> {
-    let keys = known(user).await?;
-    print::report(&if listing.json { report::json(&keys) } else { table(&keys, clock.now()) })
+    print::report(&if listing.json { report::json(keys) } else { table(keys, clock.now()) })
 }
 
 /// The keys of `user`, each with its last use.
@@ -132,3 +139,7 @@ fn check(user: &User, ending: &Ending, doing: &str) -> Result<(), Complaint> {
     );
     Err(Complaint::new(Exit::Usage, message))
 }
+
+/// What `last-used` says where the system does not tell.
+const UNTOLD: &str = "a Ceph gateway does not keep when a key was last used, only what a user did (rgw_enable_usage_log); \
+`credbroker keys list` shows the keys";

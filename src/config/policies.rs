@@ -76,7 +76,8 @@ pub fn policies(plan: &Plan, claims: &Claims) -> Policies {
     if matches!(plan.base, Base::Key(_)) {
         match first.sts.dialect {
             Dialect::Aws | Dialect::Generic => way.found.policies.extend(own(plan, first)),
-            Dialect::Ceph | Dialect::Minio => {}
+            Dialect::Ceph => way.found.notes.push(CEPH_KEYS.to_owned()),
+            Dialect::Minio => {}
         }
     }
     let notes = &mut way.found.notes;
@@ -314,6 +315,12 @@ fn set(statement: &mut Value, key: &str, value: Value) {
         statement.insert(key.to_owned(), value);
     }
 }
+
+/// What `credbroker keys` needs on a Ceph gateway, whose Admin Ops API goes by capabilities and not by policies (Ceph
+/// documentation, "Admin Operations").
+const CEPH_KEYS: &str = "for `credbroker keys` the user needs a capability, and no policy: \
+    radosgw-admin caps add --uid=<USER_NAME> --caps=\"users=*\"; \
+    it is an administrator's, over the keys of all users: docs/guides/rotate-a-key.md says how to do without";
 
 /// What `credbroker keys` calls.
 const KEY_ACTIONS: [&str; 5] = [

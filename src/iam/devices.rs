@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
-use crate::iam::keys::{Keys, time};
+use crate::iam::Keys;
+use crate::iam::aws::{Aws, time};
 use crate::model::Failure;
 
 /// The MFA devices of the user whose keys these are.
@@ -38,13 +39,18 @@ impl Keys {
     }
 }
 
-impl Devices<'_> {
+impl<'a> Devices<'a> {
+    fn iam(self) -> Result<&'a Aws, Failure> {
+        let Self(keys) = self;
+        keys.iam()
+    }
+
     /// The name of the user (`GetUser`).
     ///
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for.
     pub async fn user(self) -> Result<String, Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.get_user().customize().config_override(iam.signed());
         let answer = call.send().await.map_err(|error| iam.failed(&error, asked))?;
@@ -57,7 +63,7 @@ impl Devices<'_> {
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for.
     pub async fn list(self) -> Result<Vec<EnabledDevice>, Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.list_mfa_devices().customize().config_override(iam.signed());
         let answer = call.send().await.map_err(|error| iam.failed(&error, asked))?;
@@ -72,7 +78,7 @@ impl Devices<'_> {
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for; `EntityAlreadyExists` where there is one of this name.
     pub async fn create(self, path: &str, name: &str) -> Result<NewDevice, Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.create_virtual_mfa_device().path(path).virtual_mfa_device_name(name);
         let answer = call.customize().config_override(iam.signed()).send().await;
@@ -97,7 +103,7 @@ impl Devices<'_> {
         serial: &str,
         codes: &[SecretString; 2],
     ) -> Result<(), Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let [first, second] = codes;
         let call = iam
@@ -116,7 +122,7 @@ impl Devices<'_> {
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for; `NoSuchEntity` where the user does not have it.
     pub async fn deactivate(self, user: &str, serial: &str) -> Result<(), Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.deactivate_mfa_device().user_name(user).serial_number(serial);
         let answer = call.customize().config_override(iam.signed()).send().await;
@@ -128,7 +134,7 @@ impl Devices<'_> {
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for; `DeleteConflict` where somebody has it.
     pub async fn delete(self, serial: &str) -> Result<(), Failure> {
-        let Self(iam) = self;
+        let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.delete_virtual_mfa_device().serial_number(serial);
         let answer = call.customize().config_override(iam.signed()).send().await;

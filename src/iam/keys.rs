@@ -1,39 +1,34 @@
 //! The access keys of one user: list, create, look at their use, turn off and on, delete.
+//!
+//! Two systems have them: an IAM (`aws`), and a Ceph gateway by its Admin Ops API (`ceph`). What one of them does not
+//! have is `None` or a failure that says so, and never made up.
 
 use std::fmt;
 use std::time::SystemTime;
 
-use aws_sdk_iam::Client;
-use aws_sdk_iam::config::Config;
-use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_iam::operation::RequestId;
-use aws_sdk_iam::primitives::DateTime;
-use aws_sdk_iam::types::StatusType;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use secrecy::SecretString;
-
-use crate::iam::client::client;
-use crate::model::{Clock, Failure, LongTermKey, Signer, StsEndpoint};
-use crate::source::{Service, Trouble, blocking, connect, provided};
+use crate::iam::aws::Aws;
+use crate::iam::ceph::Ceph;
+use crate::model::{Clock, Dialect, Failure, FailureKind, LongTermKey, Signer, StsEndpoint};
 
 /// The access keys of the user that signs.
 #[derive(Debug)]
-pub struct Keys {
-    pub(super) client: Client,
-    pub(super) clock: Clock,
-    endpoint: StsEndpoint,
-    signer: Signer,
+pub struct Keys(At);
+
+#[derive(Debug)]
+enum At {
+    Aws(Aws),
+    Ceph(Ceph),
 }
 
 /// An access key without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessKey {
-    /// When it was made.
+    /// When it was made; `None` where the system does not tell.
     pub created: Option<SystemTime>,
     /// Its public half.
     pub id: String,
-    /// Whether it opens anything.
-    pub status: KeyStatus,
+    /// Whether it opens anything; `None` where every key does, since the system cannot turn one off.
+    pub status: Option<KeyStatus>,
     /// Whose it is.
     pub user: String,
 }
@@ -47,7 +42,18 @@ pub enum KeyStatus {
     Inactive,
 }
 
-/// The last use of a key; IAM is some hours late with it.
+/// What is known of the last use of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastUse {
+    /// It was used; IAM is some hours late with it.
+    At(KeyUse),
+    /// It never was, as far as IAM knows.
+    Never,
+    /// The system does not tell.
+    Untold,
+}
+
+/// A use of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyUse {
     /// When.
@@ -63,130 +69,118 @@ pub struct KeyUse {
 pub struct NewKey {
     /// Both halves.
     pub key: LongTermKey,
+    /// Whether it opens anything; `None` where it cannot be turned off.
+    pub status: Option<KeyStatus>,
     /// Whose it is.
     pub user: String,
 }
 
 impl Keys {
-    /// Those at the IAM of `endpoint`, asked with `signer`. An endpoint without an address is AWS's IAM, in the partition
-    /// of its region; else IAM is asked at the same address as STS.
+    /// Those at `endpoint`, asked with `signer`. An endpoint without an address is AWS's IAM, in the partition of its
+    /// region; else the same address is asked as for STS: a Ceph gateway's Admin Ops API, or an IAM.
     ///
     /// # Errors
     /// `Misconfigured` where the certificate authorities cannot be used.
     pub async fn at(endpoint: StsEndpoint, signer: Signer, clock: Clock) -> Result<Self, Failure> {
-        let place = endpoint.clone();
-        let connector =
-            blocking(move || connect(place.url.as_deref(), place.ca_bundle.as_deref())).await?;
-        let client = client(&endpoint, connector, clock);
-        Ok(Self { client, clock, endpoint, signer })
+        Ok(Self(match endpoint.dialect {
+            Dialect::Aws | Dialect::Generic | Dialect::Minio => {
+                At::Aws(Aws::at(endpoint, signer, clock).await?)
+            }
+            Dialect::Ceph => At::Ceph(Ceph::at(endpoint, signer, clock).await?),
+        }))
     }
 
     /// Asks with `signer` from now on.
     pub fn sign_with(&mut self, signer: Signer) {
-        self.signer = signer;
+        match &mut self.0 {
+            At::Aws(iam) => iam.sign_with(signer),
+            At::Ceph(gateway) => gateway.sign_with(signer),
+        }
     }
 
-    /// All of them, the oldest first (`ListAccessKeys`).
+    /// All of them, the oldest first where their age is known (`ListAccessKeys`; `GET /admin/user`).
     ///
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for.
     pub async fn list(&self) -> Result<Vec<AccessKey>, Failure> {
-        let asked = self.clock.now();
-        let call = self.client.list_access_keys().customize().config_override(self.signed());
-        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
-        let mut keys = Vec::new();
-        for key in answer.access_key_metadata {
-            let id = key.access_key_id.unwrap_or_default();
-            let status = KeyStatus::of(key.status.as_ref());
-            let created = key.create_date.and_then(time);
-            keys.push(AccessKey { created, id, status, user: key.user_name.unwrap_or_default() });
+        match &self.0 {
+            At::Aws(iam) => iam.list().await,
+            At::Ceph(gateway) => gateway.list().await,
         }
-        keys.sort_by_key(|key| key.created);
-        Ok(keys)
     }
 
-    /// Makes one more (`CreateAccessKey`).
+    /// Makes one more (`CreateAccessKey`; `PUT /admin/user?key`).
     ///
     /// # Errors
-    /// [`Failure`] of the kind that the answer asks for; `LimitExceeded` where the user has two already.
+    /// [`Failure`] of the kind that the answer asks for; `LimitExceeded` where the user has as many as IAM allows.
     pub async fn create(&self) -> Result<NewKey, Failure> {
-        let asked = self.clock.now();
-        let call = self.client.create_access_key().customize().config_override(self.signed());
-        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
-        let made = answer
-            .access_key
-            .filter(|key| !(key.access_key_id.is_empty() || key.secret_access_key.is_empty()))
-            .ok_or_else(|| self.trouble().invalid("its answer holds no key"))?;
-        let secret_access_key = SecretString::from(made.secret_access_key);
-        let key = LongTermKey { access_key_id: made.access_key_id, secret_access_key };
-        Ok(NewKey { key, user: made.user_name })
+        self.create_as(None).await
     }
 
-    /// When the key `id` was last used; `None` for never, as far as IAM knows (`GetAccessKeyLastUsed`).
+    /// Makes one more, which is `id` where the system lets its maker say so: there [`Keys::offer_id`] gives one.
     ///
     /// # Errors
-    /// [`Failure`] of the kind that the answer asks for.
-    pub async fn last_used(&self, id: &str) -> Result<Option<KeyUse>, Failure> {
-        let asked = self.clock.now();
-        let call = self.client.get_access_key_last_used().access_key_id(id);
-        let call = call.customize().config_override(self.signed());
-        let answer = call.send().await.map_err(|error| self.failed(&error, asked))?;
-        Ok(answer.access_key_last_used.and_then(|used| {
-            let at = used.last_used_date.and_then(time)?;
-            Some(KeyUse { at, region: used.region, service: used.service_name })
-        }))
-    }
-
-    /// Turns the key `id` on or off (`UpdateAccessKey`).
-    ///
-    /// # Errors
-    /// [`Failure`] of the kind that the answer asks for.
-    pub async fn set_status(&self, id: &str, status: KeyStatus) -> Result<(), Failure> {
-        let asked = self.clock.now();
-        let status = match status {
-            KeyStatus::Active => StatusType::Active,
-            KeyStatus::Inactive => StatusType::Inactive,
-        };
-        let call = self.client.update_access_key().access_key_id(id).status(status);
-        let answer = call.customize().config_override(self.signed()).send().await;
-        answer.map(drop).map_err(|error| self.failed(&error, asked))
-    }
-
-    /// Deletes the key `id` for good (`DeleteAccessKey`).
-    ///
-    /// # Errors
-    /// [`Failure`] of the kind that the answer asks for.
-    pub async fn delete(&self, id: &str) -> Result<(), Failure> {
-        let asked = self.clock.now();
-        let call = self.client.delete_access_key().access_key_id(id);
-        let answer = call.customize().config_override(self.signed()).send().await;
-        answer.map(drop).map_err(|error| self.failed(&error, asked))
-    }
-
-    pub(super) fn signed(&self) -> aws_sdk_iam::config::Builder {
-        match provided(&self.signer) {
-            None => Config::builder(),
-            Some(credentials) => Config::builder().credentials_provider(credentials),
+    /// Those of [`Keys::create`]; `KeyExists` where there is such a key.
+    pub async fn create_as(&self, id: Option<&str>) -> Result<NewKey, Failure> {
+        match &self.0 {
+            At::Aws(iam) => iam.create().await,
+            At::Ceph(gateway) => gateway.create(id).await,
         }
     }
 
-    pub(super) fn failed<E>(&self, error: &SdkError<E, HttpResponse>, asked: SystemTime) -> Failure
-    where
-        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
-    {
-        self.trouble().of(error, asked)
+    /// An id for a key that is to be made, which nobody has; `None` where the system alone chooses.
+    ///
+    /// # Errors
+    /// Where the kernel gives no random numbers.
+    pub fn offer_id(&self) -> Result<Option<String>, Failure> {
+        match &self.0 {
+            At::Aws(_) => Ok(None),
+            At::Ceph(_) => Ceph::random_id().map(Some),
+        }
     }
 
-    pub(super) fn trouble(&self) -> Trouble<'_> {
-        let (endpoint, from) = (&self.endpoint, &self.signer);
-        Trouble { service: Service::Iam, role: None, endpoint, from, proof: None }
+    /// When the key `id` was last used (`GetAccessKeyLastUsed`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn last_used(&self, id: &str) -> Result<LastUse, Failure> {
+        match &self.0 {
+            At::Aws(iam) => iam.last_used(id).await,
+            At::Ceph(_) => Ok(LastUse::Untold),
+        }
     }
-}
 
-impl KeyStatus {
-    /// Whatever is not `Active` opens nothing.
-    fn of(status: Option<&StatusType>) -> Self {
-        if status == Some(&StatusType::Active) { Self::Active } else { Self::Inactive }
+    /// Turns the key `id` on or off (`UpdateAccessKey`; `PUT /admin/user?key` from Squid on).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for; `NotSupported` where the system has no such thing.
+    pub async fn set_status(&self, id: &str, status: KeyStatus) -> Result<(), Failure> {
+        match &self.0 {
+            At::Aws(iam) => iam.set_status(id, status).await,
+            At::Ceph(gateway) => gateway.set_status(id, status).await,
+        }
+    }
+
+    /// Deletes the key `id` for good (`DeleteAccessKey`; `DELETE /admin/user?key`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for; `NoSuchEntity` where the user has no such key.
+    pub async fn delete(&self, id: &str) -> Result<(), Failure> {
+        match &self.0 {
+            At::Aws(iam) => iam.delete(id).await,
+            At::Ceph(gateway) => gateway.delete(id).await,
+        }
+    }
+
+    /// The IAM, for what only an IAM has.
+    pub(super) fn iam(&self) -> Result<&Aws, Failure> {
+        match &self.0 {
+            At::Aws(iam) => Ok(iam),
+            At::Ceph(_) => {
+                let message = "a Ceph gateway has none of IAM's MFA devices";
+                Err(Failure::new(FailureKind::Misconfigured, "NotSupported", message))
+            }
+        }
     }
 }
 
@@ -197,8 +191,4 @@ impl fmt::Display for KeyStatus {
             Self::Inactive => "Inactive",
         })
     }
-}
-
-pub(super) fn time(at: DateTime) -> Option<SystemTime> {
-    SystemTime::try_from(at).ok()
 }

@@ -51,11 +51,16 @@ impl ProfileName {
     /// The name as one word of a command line that a person copies into a shell: in single quotes where it needs them.
     #[must_use]
     pub fn in_shell(&self) -> Cow<'_, str> {
-        if self.0.chars().all(|c| c.is_alphanumeric() || "_+=,.@-/:%".contains(c)) {
-            Cow::Borrowed(&self.0)
-        } else {
-            Cow::Owned(format!("'{}'", self.0.replace('\'', r"'\''")))
-        }
+        in_shell(&self.0)
+    }
+}
+
+/// `word` as one word of a command line that a person copies into a shell: in single quotes where it needs them.
+pub(crate) fn in_shell(word: &str) -> Cow<'_, str> {
+    if word.chars().all(|c| c.is_alphanumeric() || "_+=,.@-/:%".contains(c)) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::source::connector::connect;
 use crate::source::sts::client::signed_with;
 use crate::source::trouble::{Service, Trouble};
 
-pub(crate) use client::{CALL_DEADLINE, SdkTime, provided};
+pub(crate) use client::{CALL_DEADLINE, SdkTime, credentials, provided};
 
 /// Callers of every STS that a plan names; a client is built when it is first needed.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
-//! What the errors of an STS, and of the IAM beside it, mean: for the lease a kind, for a person a sentence.
+//! What the errors of an STS, and of what looks after keys beside it, mean: for the lease a kind, for a person a sentence.
 //!
 //! The SDK's own `Debug` of an error prints the answer's body, so nothing but code and message leaves this file, and
 //! those without any secret that the call was made with. S3-shaped `<Error>` bodies, which Ceph sends, are read from
-//! the raw answer; `meaning` and `iam` know the codes.
+//! the raw answer; `meaning`, `iam` and `admin_ops` know the codes.
 
+mod admin_ops;
 mod iam;
 mod meaning;
 
@@ -12,8 +13,10 @@ use std::time::SystemTime;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use crate::model::{Failure, FailureKind, RoleArn, Signer, StsEndpoint, timestamp};
 use crate::source::connector::{cause, is_too_long, one_line};
@@ -33,6 +36,8 @@ pub(crate) struct Trouble<'a> {
 /// Which service was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
+    /// The Admin Ops API of a Ceph gateway.
+    AdminOps,
     Iam,
     Sts,
 }
@@ -62,12 +67,8 @@ impl Trouble<'_> {
                 ),
             ),
             SdkError::TimeoutError(_) => self.silent(),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => self.silent(),
             SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-                Some(why) if is_too_long(why) => {
-                    self.invalid("its answer is longer than any STS's; is endpoint_url right?")
-                }
-                Some(why) => self.unreachable(&cause(why)),
+                Some(why) => self.unanswered(why),
                 None => self.unreachable(&cause(error)),
             },
             SdkError::ServiceError(service) => {
@@ -78,6 +79,23 @@ impl Trouble<'_> {
             }
             SdkError::ResponseError(response) => self.answered(response.raw(), None, None, asked),
             _ => self.unreachable(&cause(error)),
+        }
+    }
+
+    /// The failure that `answer` is, where no SDK has read it.
+    pub(crate) fn of_answer(&self, answer: &HttpResponse, asked: SystemTime) -> Failure {
+        let request_id = answer.headers().get("x-amz-request-id");
+        self.answered(answer, None, request_id, asked)
+    }
+
+    /// No answer, for the reason `why`.
+    pub(crate) fn unanswered(&self, why: &ConnectorError) -> Failure {
+        if why.is_timeout() {
+            self.silent()
+        } else if is_too_long(why) {
+            self.invalid("its answer is longer than any STS's; is endpoint_url right?")
+        } else {
+            self.unreachable(&cause(why))
         }
     }
 
@@ -103,7 +121,8 @@ impl Trouble<'_> {
         )
     }
 
-    fn silent(&self) -> Failure {
+    /// No answer, in all the time there was.
+    pub(crate) fn silent(&self) -> Failure {
         let message = format!("{} did not answer in time; {}", self.place(), self.is_it_there());
         self.failure(FailureKind::Unreachable, "Timeout", &message)
     }
@@ -124,10 +143,10 @@ impl Trouble<'_> {
     }
 
     /// Who was called.
-    fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match (self.service, &self.endpoint.url) {
             (Service::Iam, None) => "AWS IAM".to_owned(),
-            (Service::Iam | Service::Sts, _) => self.endpoint.to_string(),
+            (Service::AdminOps | Service::Iam | Service::Sts, _) => self.endpoint.to_string(),
         }
     }
 
@@ -159,6 +178,7 @@ impl Trouble<'_> {
             None => self.invalid(&format!(
                 "its answer (HTTP {status}) is not that of {}; is endpoint_url right?",
                 match self.service {
+                    Service::AdminOps => "a Ceph gateway",
                     Service::Iam => "IAM",
                     Service::Sts => "an STS",
                 }
@@ -167,8 +187,12 @@ impl Trouble<'_> {
     }
 
     fn refused(&self, no: &No, asked: SystemTime, server_time: Option<SystemTime>) -> Failure {
-        let of_iam = if self.service == Service::Iam { iam::meaning(no) } else { None };
-        let meaning = of_iam.unwrap_or_else(|| meaning(self, no, asked, server_time));
+        let own = match self.service {
+            Service::AdminOps => admin_ops::meaning(no),
+            Service::Iam => iam::meaning(no),
+            Service::Sts => None,
+        };
+        let meaning = own.unwrap_or_else(|| meaning(self, no, asked, server_time));
         let Meaning { kind, code, remedy } = meaning;
         let request_id = no.request_id.clone();
         if let Some(code) = code {
@@ -212,10 +236,13 @@ fn date(response: &HttpResponse) -> Option<SystemTime> {
     SystemTime::try_from(date).ok()
 }
 
-/// Code and message of a body that the SDK does not read: an `<Error>` alone, as S3 and Ceph write it, or one in
-/// `<Errors>`, as EC2 and emulators do.
+/// Code and message of a body that the SDK does not read: an `<Error>` alone, as S3 and Ceph write it, the same in JSON,
+/// as Ceph's Admin Ops API does, or one in `<Errors>`, as EC2 and emulators do.
 fn foreign_error(response: &HttpResponse) -> Option<(String, String)> {
     let body = std::str::from_utf8(response.body().bytes()?).ok()?;
+    if let Ok(JsonError { code, message }) = serde_json::from_str(body) {
+        return Some((code, message));
+    }
     let mut document = Document::new(body);
     let mut root = document.root_element().ok()?;
     match root.start_el().local() {
@@ -227,6 +254,14 @@ fn foreign_error(response: &HttpResponse) -> Option<(String, String)> {
         }
         _ => None,
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct JsonError {
+    code: String,
+    #[serde(default)]
+    message: String,
 }
 
 fn code_and_message(mut error: ScopedDecoder<'_, '_>) -> Option<(String, String)> {

@@ -1,4 +1,7 @@
-//! A rotation that is stopped at every point, and then run again: on real files, and the sandbox's IAM.
+//! A rotation that is stopped at every point, and then run again: on real files, and the sandbox's IAM or a gateway that
+//! keeps keys as Ceph does.
+
+mod ceph;
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use credbroker::iam::KeyStatus;
 use credbroker::iam::rotation::{
-    Awaited, Desk, Facts, Outcome, Progress, Rehearsal, Seen, Step, Terms, World, next, run,
+    Awaited, Desk, Facts, Maker, Outcome, Progress, Rehearsal, Seen, Step, Terms, World, next, run,
 };
 use credbroker::model::{
     Failure, FailureKind, KeySource, LongTermKey, ProfileName, parse_timestamp,
@@ -17,10 +20,37 @@ use tokio::time::advance;
 
 use crate::sandbox::client::{DEMO, Keys, Reply, Request, START, with_config};
 
-/// A user in the sandbox, and the files of a rotation of its key.
-struct User {
+/// Where a user's keys are kept.
+trait Remote {
+    async fn create(&self, signer: &LongTermKey, named: Option<&str>) -> LongTermKey;
+
+    async fn deactivate(&self, signer: &LongTermKey, id: &str);
+
+    async fn delete(&self, signer: &LongTermKey, id: &str);
+
+    async fn keys(&self, signer: &LongTermKey) -> Vec<Seen>;
+
+    /// Whether the journal stays when a rotation is over.
+    fn is_ageless(&self) -> bool {
+        false
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Iam
+    }
+
+    /// Keys of the user that are no business of the rotation.
+    fn others(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn serves(&self, key: &LongTermKey) -> bool;
+}
+
+/// A user, and the files of a rotation of its key.
+struct User<R> {
     directory: tempfile::TempDir,
-    sandbox: Sandbox,
+    remote: R,
     started: tokio::time::Instant,
 }
 
@@ -32,31 +62,97 @@ enum Start {
     SpareIsOff,
 }
 
-impl User {
-    async fn new(start: Start) -> Self {
+impl Start {
+    /// A user of the sandbox.
+    async fn user(self) -> User<Sandbox> {
         let text = SandboxConfig::example();
         let text = text.replace("propagation  = \"0s\"", "propagation  = \"10s\"");
-        let (directory, sandbox) = (tempfile::tempdir().unwrap(), with_config(&text));
-        let user = Self { directory, sandbox, started: tokio::time::Instant::now() };
         let demo = key(DEMO.0, DEMO.1);
-        let json =
-            format!(r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}"}}"#, DEMO.0, DEMO.1);
-        fs::write(user.path(), json).unwrap();
-        fs::set_permissions(user.path(), std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-        match start {
-            Start::One => {}
-            Start::SpareIsIdle => {
-                user.iam("CreateAccessKey", &demo, &[]).await;
+        let user = User::new(with_config(&text), &demo);
+        match self {
+            Self::One => {}
+            Self::SpareIsIdle => {
+                user.remote.create(&demo, None).await;
                 advance(91 * DAY).await;
             }
-            Start::SpareIsOff => {
-                let made = user.iam("CreateAccessKey", &demo, &[]).await;
-                let spare = made.text("AccessKeyId");
-                let off = [("AccessKeyId", spare.as_str()), ("Status", "Inactive")];
-                user.iam("UpdateAccessKey", &demo, &off).await;
+            Self::SpareIsOff => {
+                let spare = user.remote.create(&demo, None).await;
+                user.remote.deactivate(&demo, &spare.access_key_id).await;
             }
         }
+        user
+    }
+}
+
+async fn send(sandbox: &Sandbox, action: &str, key: &LongTermKey, more: &[(&str, &str)]) -> Reply {
+    let mut request = Request::new(action, keys(key));
+    if action != "GetCallerIdentity" {
+        request = request.with("Version", "2010-05-08");
+        (request.service, request.region) = ("iam".into(), "us-east-1".into());
+    }
+    for (name, value) in more {
+        request = request.with(name, value);
+    }
+    request.send(sandbox).await
+}
+
+async fn iam(sandbox: &Sandbox, action: &str, key: &LongTermKey, more: &[(&str, &str)]) -> Reply {
+    let reply = send(sandbox, action, key, more).await;
+    assert_eq!(reply.status, 200, "{action}: {}", reply.body);
+    reply
+}
+
+impl Remote for Sandbox {
+    async fn create(&self, signer: &LongTermKey, named: Option<&str>) -> LongTermKey {
+        assert_eq!(named, None);
+        let made = iam(self, "CreateAccessKey", signer, &[]).await;
+        key(&made.text("AccessKeyId"), &made.text("SecretAccessKey"))
+    }
+
+    async fn deactivate(&self, signer: &LongTermKey, id: &str) {
+        let off = [("AccessKeyId", id), ("Status", "Inactive")];
+        iam(self, "UpdateAccessKey", signer, &off).await;
+    }
+
+    async fn delete(&self, signer: &LongTermKey, id: &str) {
+        iam(self, "DeleteAccessKey", signer, &[("AccessKeyId", id)]).await;
+    }
+
+    async fn keys(&self, signer: &LongTermKey) -> Vec<Seen> {
+        let list = iam(self, "ListAccessKeys", signer, &[]).await.body;
+        let (ids, states) = (texts(&list, "AccessKeyId"), texts(&list, "Status"));
+        let mut seen = Vec::new();
+        for ((id, status), created) in ids.iter().zip(states).zip(texts(&list, "CreateDate")) {
+            let used = iam(self, "GetAccessKeyLastUsed", signer, &[("AccessKeyId", id)]).await;
+            let is_active = status == "Active";
+            seen.push(Seen {
+                created: parse_timestamp(&created),
+                id: id.clone(),
+                last_used: parse_timestamp(&used.text("LastUsedDate")),
+                status: Some(if is_active { KeyStatus::Active } else { KeyStatus::Inactive }),
+            });
+        }
+        seen
+    }
+
+    async fn serves(&self, key: &LongTermKey) -> bool {
+        send(self, "GetCallerIdentity", key, &[]).await.status == 200
+    }
+}
+
+impl<R: Remote> User<R> {
+    /// A user whose key is `key`.
+    fn new(remote: R, key: &LongTermKey) -> Self {
+        let (directory, started) = (tempfile::tempdir().unwrap(), tokio::time::Instant::now());
+        let user = Self { directory, remote, started };
+        let json = serde_json::json!({
+            "Version": 1,
+            "AccessKeyId": key.access_key_id,
+            "SecretAccessKey": key.secret_access_key.expose_secret(),
+        });
+        fs::write(user.path(), json.to_string()).unwrap();
+        fs::set_permissions(user.path(), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         user
     }
 
@@ -68,26 +164,8 @@ impl User {
         parse_timestamp(START).unwrap() + self.started.elapsed()
     }
 
-    async fn send(&self, action: &str, key: &LongTermKey, more: &[(&str, &str)]) -> Reply {
-        let mut request = Request::new(action, keys(key));
-        if action != "GetCallerIdentity" {
-            request = request.with("Version", "2010-05-08");
-            (request.service, request.region) = ("iam".into(), "us-east-1".into());
-        }
-        for (name, value) in more {
-            request = request.with(name, value);
-        }
-        request.send(&self.sandbox).await
-    }
-
-    async fn iam(&self, action: &str, key: &LongTermKey, more: &[(&str, &str)]) -> Reply {
-        let reply = self.send(action, key, more).await;
-        assert_eq!(reply.status, 200, "{action}: {}", reply.body);
-        reply
-    }
-
     /// Somebody to run it, who is stopped at the point of that number.
-    fn runner(&self, stop_at: Option<usize>) -> Runner<'_> {
+    fn runner(&self, stop_at: Option<usize>) -> Runner<'_, R> {
         let source = KeySource::File(self.path());
         let desk = Desk::open(self.directory.path(), &source, &profile()).unwrap();
         Runner { desk, points: Vec::new(), stop_at, user: self }
@@ -107,31 +185,34 @@ impl User {
         panic!("it never ends");
     }
 
-    /// Asserts that one key is left, which is in its place and works.
-    async fn check(&self, point: &str) {
+    /// Asserts that one key is left of those that the rotation is about, which is in its place and works.
+    async fn check(&self, before: &str, point: &str) {
         let stored = self.runner(None).desk.stored().await.unwrap();
-        let list = self.iam("ListAccessKeys", &stored, &[]).await.body;
-        assert_eq!(texts(&list, "AccessKeyId"), [stored.access_key_id.as_str()], "{point}");
-        assert_ne!(stored.access_key_id, DEMO.0, "{point}");
+        let mut ids: Vec<_> =
+            self.remote.keys(&stored).await.into_iter().map(|key| key.id).collect();
+        ids.retain(|id| !self.remote.others().contains(id));
+        assert_eq!(ids, [stored.access_key_id.as_str()], "{point}");
+        assert_ne!(stored.access_key_id, before, "{point}");
         assert_eq!(names(self.directory.path()), ["base.json", "rotation"], "{point}");
-        assert_eq!(names(&self.directory.path().join("rotation")), ["base.lock"], "{point}");
+        let mut left = vec!["base.json", "base.lock"];
+        left.retain(|name| *name != "base.json" || self.remote.is_ageless());
+        assert_eq!(names(&self.directory.path().join("rotation")), left, "{point}");
     }
 }
 
 /// The world as a run sees it: before and after whatever changes it there is a point at which the run may be stopped.
-struct Runner<'a> {
+struct Runner<'a, R> {
     desk: Desk,
     points: Vec<String>,
     stop_at: Option<usize>,
-    user: &'a User,
+    user: &'a User<R>,
 }
 
-impl Runner<'_> {
+impl<R: Remote> Runner<'_, R> {
     /// A point: whoever uses the stored key here is served.
     async fn point(&mut self, name: String) -> Result<(), Failure> {
         let stored = self.desk.stored().await?;
-        let reply = self.user.send("GetCallerIdentity", &stored, &[]).await;
-        assert_eq!(reply.status, 200, "{name}: {}", reply.body);
+        assert!(self.user.remote.serves(&stored).await, "{name}");
         let secret = stored.secret_access_key.expose_secret();
         let journal = self.user.directory.path().join("rotation/base.json");
         assert!(!fs::read_to_string(journal).unwrap_or_default().contains(secret), "{name}");
@@ -150,38 +231,37 @@ impl Runner<'_> {
         self.point(format!("after {name}")).await?;
         Ok(done)
     }
-
-    async fn ask(&self, action: &str, more: &[(&str, &str)]) -> Result<Reply, Failure> {
-        let stored = self.desk.stored().await?;
-        Ok(self.user.iam(action, &stored, more).await)
-    }
 }
 
-impl World for Runner<'_> {
+impl<R: Remote> World for Runner<'_, R> {
     async fn commit(&mut self, old: &str, new: &LongTermKey) -> Result<(), Failure> {
         self.around("commit", async |it| it.desk.commit(old, new)).await
     }
 
-    async fn create(&mut self) -> Result<LongTermKey, Failure> {
+    async fn create(&mut self, named: Option<&str>) -> Result<LongTermKey, Failure> {
         self.around("create", async |it| {
-            let made = it.ask("CreateAccessKey", &[]).await?;
-            Ok(key(&made.text("AccessKeyId"), &made.text("SecretAccessKey")))
+            let stored = it.desk.stored().await?;
+            Ok(it.user.remote.create(&stored, named).await)
         })
         .await
     }
 
     async fn deactivate(&mut self, id: &str) -> Result<(), Failure> {
         self.around("deactivate", async |it| {
-            it.ask("UpdateAccessKey", &[("AccessKeyId", id), ("Status", "Inactive")]).await
+            let stored = it.desk.stored().await?;
+            it.user.remote.deactivate(&stored, id).await;
+            Ok(())
         })
         .await
-        .map(drop)
     }
 
     async fn delete(&mut self, id: &str) -> Result<(), Failure> {
-        self.around("delete", async |it| it.ask("DeleteAccessKey", &[("AccessKeyId", id)]).await)
-            .await
-            .map(drop)
+        self.around("delete", async |it| {
+            let stored = it.desk.stored().await?;
+            it.user.remote.delete(&stored, id).await;
+            Ok(())
+        })
+        .await
     }
 
     async fn discard(&mut self) -> Result<(), Failure> {
@@ -193,23 +273,16 @@ impl World for Runner<'_> {
     }
 
     async fn keys(&mut self) -> Result<Vec<Seen>, Failure> {
-        let list = self.ask("ListAccessKeys", &[]).await?.body;
-        let (ids, states) = (texts(&list, "AccessKeyId"), texts(&list, "Status"));
-        let mut seen = Vec::new();
-        for ((id, status), created) in ids.iter().zip(states).zip(texts(&list, "CreateDate")) {
-            let used = self.ask("GetAccessKeyLastUsed", &[("AccessKeyId", id)]).await?;
-            seen.push(Seen {
-                created: parse_timestamp(&created),
-                id: id.clone(),
-                last_used: parse_timestamp(&used.text("LastUsedDate")),
-                status: if status == "Active" { KeyStatus::Active } else { KeyStatus::Inactive },
-            });
-        }
-        Ok(seen)
+        let stored = self.desk.stored().await?;
+        Ok(self.user.remote.keys(&stored).await)
     }
 
     async fn knows(&mut self, key: &LongTermKey) -> Result<bool, Failure> {
-        Ok(self.user.send("GetCallerIdentity", key, &[]).await.status == 200)
+        Ok(self.user.remote.serves(key).await)
+    }
+
+    fn maker(&mut self) -> Result<Maker, Failure> {
+        Ok(self.user.remote.maker())
     }
 
     async fn note(&mut self, progress: Option<&Progress>) -> Result<(), Failure> {
@@ -242,11 +315,15 @@ impl World for Runner<'_> {
     }
 }
 
-/// Stops a rotation at every point in turn, and runs it again after `pause`; the points there were.
-async fn stop_everywhere(start: Start, pause: Duration) -> Vec<String> {
+/// Stops a rotation of the key `before` at every point in turn, and runs it again after `pause`; the points there were.
+async fn stop_everywhere<R: Remote>(
+    user: impl AsyncFn() -> User<R>,
+    before: &str,
+    pause: Duration,
+) -> Vec<String> {
     let mut points = Vec::new();
     for stop_at in 0.. {
-        let user = User::new(start).await;
+        let user = user().await;
         // Runs follow one another as they are due, until one is stopped.
         let mut passed = 0;
         let point = loop {
@@ -260,13 +337,13 @@ async fn stop_everywhere(start: Start, pause: Duration) -> Vec<String> {
                 Err(failure) if failure.code == "Stopped" => {
                     break runner.points.swap_remove(stop_at - passed);
                 }
-                other => panic!("{start:?} {other:?}"),
+                other => panic!("{stop_at}: {other:?}"),
             }
         };
-        let point = format!("{start:?}, {stop_at}: {point}");
+        let point = format!("{stop_at}: {point}");
         advance(pause).await;
         user.finish().await;
-        user.check(&point).await;
+        user.check(before, &point).await;
         points.push(point);
     }
     points
@@ -275,7 +352,7 @@ async fn stop_everywhere(start: Start, pause: Duration) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn whoever_is_stopped_with_one_key_and_goes_on_loses_nothing() {
     for pause in [Duration::ZERO, Duration::from_hours(1), 30 * DAY] {
-        let points = stop_everywhere(Start::One, pause).await;
+        let points = stop_everywhere(async || Start::One.user().await, DEMO.0, pause).await;
         assert!(points.len() >= 20, "{points:#?}");
     }
 }
@@ -284,7 +361,7 @@ async fn whoever_is_stopped_with_one_key_and_goes_on_loses_nothing() {
 async fn whoever_is_stopped_with_two_keys_and_goes_on_loses_nothing() {
     for start in [Start::SpareIsIdle, Start::SpareIsOff] {
         for pause in [Duration::ZERO, Duration::from_hours(1)] {
-            let points = stop_everywhere(start, pause).await;
+            let points = stop_everywhere(async || start.user().await, DEMO.0, pause).await;
             assert!(points.len() >= 26, "{points:#?}");
         }
     }
@@ -292,7 +369,7 @@ async fn whoever_is_stopped_with_two_keys_and_goes_on_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rehearsal_tells_it_all_and_changes_nothing() {
-    let user = User::new(Start::One).await;
+    let user = Start::One.user().await;
     let mut runner = user.runner(None);
     let mut rehearsal = Rehearsal::of(&mut runner).await.unwrap();
     while let Outcome::Waiting { until, .. } =
@@ -313,7 +390,7 @@ async fn a_rehearsal_tells_it_all_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn two_rotations_of_one_key_do_not_meet() {
-    let user = User::new(Start::One).await;
+    let user = Start::One.user().await;
     let _first = user.runner(None);
     let source = KeySource::File(user.path());
     let second = Desk::open(user.directory.path(), &source, &profile()).unwrap_err();
@@ -326,10 +403,11 @@ fn facts(keys: &[(&str, KeyStatus, u64, Option<u64>)]) -> Facts {
         created: Some(day(created)),
         id: id.to_owned(),
         last_used: used.map(day),
-        status,
+        status: Some(status),
     });
     Facts {
         keys: keys.collect(),
+        maker: Maker::Iam,
         now: day(0),
         proven: false,
         staged: None,
@@ -401,7 +479,12 @@ fn the_key_in_use_is_never_turned_off_or_deleted() {
 
 #[test]
 fn a_key_that_somebody_else_made_meanwhile_is_not_taken_for_a_lost_one() {
-    let making = |since| Progress::Making { before: vec!["OLD".into()], old: "OLD".into(), since };
+    let making = |since| Progress::Making {
+        before: vec!["OLD".into()],
+        named: None,
+        old: "OLD".into(),
+        since,
+    };
     let other = |created, used| {
         facts(&[("OLD", KeyStatus::Active, 400, None), ("OTHER", KeyStatus::Active, created, used)])
     };

@@ -20,7 +20,7 @@ pub(in crate::cli) enum Keys {
     #[command(after_help = ROTATE)]
     Rotate(Rotate),
     /// Show when the keys of a profile's user were last used, and for what
-    #[command(after_help = "AWS knows of a use after some hours.")]
+    #[command(after_help = "AWS knows of a use after some hours; a Ceph gateway keeps none.")]
     LastUsed(Listing),
     /// Turn a key off; it can be turned on again
     Deactivate(Ending),
@@ -99,11 +99,12 @@ pub(in crate::cli) struct Ending {
     pub(in crate::cli) force: bool,
 }
 
-/// Takes 16 to 128 letters, digits and `_` as the id of a key (`accessKeyIdType` in the IAM service model).
+/// Takes up to 128 unreserved characters as the id of a key: AWS's have 16 to 128 letters and digits (`accessKeyIdType` in
+/// the IAM service model), and Ceph takes whatever an administrator chose.
 fn key_id(text: &str) -> Result<String, &'static str> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let is_id = (16..=128).contains(&text.len()) && text.bytes().all(legal);
-    is_id.then(|| text.to_owned()).ok_or("the id of a key has 16 to 128 letters and digits")
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let is_id = (1..=128).contains(&text.len()) && text.bytes().all(legal);
+    is_id.then(|| text.to_owned()).ok_or("the id of a key has up to 128 letters and digits")
 }
 
 fn age(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,7 @@ use crate::cli::keys::{known, report};
 use crate::cli::print;
 use crate::cli::whoami::complaint;
 use crate::iam::{Keys, NewKey, Place};
-use crate::model::{Clock, KeySource, ProfileName};
+use crate::model::{Clock, Dialect, KeySource, ProfileName};
 
 /// Makes a key of `user`, and puts it where `source` refers to, or prints it.
 ///
@@ -44,7 +44,8 @@ pub(super) async fn run(
         return Err(taken_back(user, &made, lost).await);
     }
     if let Some(place) = place {
-        print::report(&said(&made, &place, profile, &old))?;
+        let dialect = user.holder().iam.dialect;
+        print::report(&said(&made, &place, profile, &old, dialect))?;
     }
     Ok(Exit::Success)
 }
@@ -74,13 +75,26 @@ async fn taken_back(user: &mut User, made: &NewKey, lost: Complaint) -> Complain
     Complaint { message: format!("{}; {end}", lost.message), ..lost }
 }
 
-fn said(made: &NewKey, place: &Place, profile: &ProfileName, old: &str) -> String {
+fn said(
+    made: &NewKey,
+    place: &Place,
+    profile: &ProfileName,
+    old: &str,
+    dialect: Dialect,
+) -> String {
     let (id, path, user) = (&made.key.access_key_id, place.path().display(), &made.user);
+    let seen = match dialect {
+        Dialect::Aws | Dialect::Generic | Dialect::Minio => {
+            format!("credbroker keys last-used {profile}")
+        }
+        Dialect::Ceph => "the gateway does not tell".to_owned(),
+    };
+    let end = if made.status.is_some() { "deactivate" } else { "delete" };
     format!(
         "{id} is the key of {user} in {path} now. It takes some seconds until it is known everywhere.\n\
          A daemon reads it there when it next needs it: nothing has to be reloaded.\n\
-         The old key still works. Once nothing uses it (credbroker keys last-used {profile}), run:\n\
-         credbroker keys deactivate {profile} {old}\n"
+         The old key still works. Once nothing uses it ({seen}), run:\n\
+         credbroker keys {end} {profile} {old}\n"
     )
 }
 

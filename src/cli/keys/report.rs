@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::cli::{print, table};
-use crate::iam::{AccessKey, KeyUse};
+use crate::iam::{AccessKey, KeyStatus, KeyUse, LastUse};
 use crate::model::timestamp;
 
 /// A key, and what is known of it.
@@ -13,7 +13,7 @@ use crate::model::timestamp;
 pub(super) struct Known {
     pub(super) is_in_use: bool,
     pub(super) key: AccessKey,
-    pub(super) last_used: Option<KeyUse>,
+    pub(super) last_used: LastUse,
 }
 
 /// All that there is to say of the keys.
@@ -27,7 +27,7 @@ pub(super) fn keys(keys: &[Known], now: SystemTime) -> String {
             let in_use = if known.is_in_use { "in use" } else { "" };
             vec![
                 known.key.id.clone(),
-                known.key.status.to_string(),
+                status(known),
                 table::when(created.as_deref(), now),
                 when,
                 service,
@@ -52,14 +52,10 @@ pub(super) fn json(keys: &[Known]) -> String {
     let user = keys.first().map(|known| known.key.user.as_str());
     let keys = keys.iter().map(|known| WireKey {
         access_key_id: &known.key.id,
-        status: known.key.status.to_string(),
+        status: known.key.status.as_ref().map(KeyStatus::to_string),
         created: known.key.created.map(timestamp),
         in_use: known.is_in_use,
-        last_used: known.last_used.as_ref().map(|used| WireUse {
-            at: timestamp(used.at),
-            service: &used.service,
-            region: &used.region,
-        }),
+        last_used: WireLastUse::of(&known.last_used),
     });
     print::json(&WireKeys { user, keys: keys.collect() })
 }
@@ -69,10 +65,11 @@ pub(super) fn full(profile: &str, keys: &[Known], now: SystemTime) -> String {
     let names = keys.iter().map(|known| {
         let how = match (known.is_in_use, &known.last_used) {
             (true, _) => "in use here".to_owned(),
-            (false, None) => format!("{}, never used", known.key.status),
-            (false, Some(_)) => {
+            (false, LastUse::Untold) => status(known),
+            (false, LastUse::Never) => format!("{}, never used", status(known)),
+            (false, LastUse::At(_)) => {
                 let [when, service, _] = used(known, now);
-                format!("{}, last used {when} for {service}", known.key.status)
+                format!("{}, last used {when} for {service}", status(known))
             }
         };
         format!("{} ({how})", known.key.id)
@@ -80,7 +77,10 @@ pub(super) fn full(profile: &str, keys: &[Known], now: SystemTime) -> String {
     let names = names.collect::<Vec<_>>().join(" and ");
     // The one that was not used for longest, and never before once.
     let idle = keys.iter().filter(|known| !known.is_in_use);
-    let idle = idle.min_by_key(|known| known.last_used.as_ref().map(|used| used.at));
+    let idle = idle.min_by_key(|known| match &known.last_used {
+        LastUse::At(used) => Some(used.at),
+        LastUse::Never | LastUse::Untold => None,
+    });
     let remedy = idle.map_or_else(String::new, |known| {
         let id = &known.key.id;
         format!("; where nothing needs {id}, run: credbroker keys delete {profile} {id}")
@@ -88,10 +88,15 @@ pub(super) fn full(profile: &str, keys: &[Known], now: SystemTime) -> String {
     format!("a user has two access keys at most, and these are there: {names}{remedy}")
 }
 
+fn status(known: &Known) -> String {
+    known.key.status.as_ref().map_or_else(|| "-".to_owned(), KeyStatus::to_string)
+}
+
 fn used(known: &Known, now: SystemTime) -> [String; 3] {
     match &known.last_used {
-        None => ["never", "-", "-"].map(str::to_owned),
-        Some(used) => {
+        LastUse::Untold => ["-", "-", "-"].map(str::to_owned),
+        LastUse::Never => ["never", "-", "-"].map(str::to_owned),
+        LastUse::At(used) => {
             let when = table::when(Some(&timestamp(used.at)), now);
             [when, used.service.clone(), used.region.clone()]
         }
@@ -107,23 +112,41 @@ struct WireKeys<'a> {
 #[derive(Serialize)]
 struct WireKey<'a> {
     access_key_id: &'a str,
-    status: String,
+    status: Option<String>,
     created: Option<String>,
     in_use: bool,
-    last_used: Option<WireUse<'a>>,
+    #[serde(skip_serializing_if = "WireLastUse::is_untold")]
+    last_used: WireLastUse<'a>,
 }
 
+/// `null` for never; nothing at all where nobody tells.
 #[derive(Serialize)]
-struct WireUse<'a> {
-    at: String,
-    service: &'a str,
-    region: &'a str,
+#[serde(untagged)]
+enum WireLastUse<'a> {
+    At { at: String, service: &'a str, region: &'a str },
+    Never,
+    Untold,
+}
+
+impl<'a> WireLastUse<'a> {
+    fn of(last_use: &'a LastUse) -> Self {
+        match last_use {
+            LastUse::At(KeyUse { at, region, service }) => {
+                Self::At { at: timestamp(*at), service, region }
+            }
+            LastUse::Never => Self::Never,
+            LastUse::Untold => Self::Untold,
+        }
+    }
+
+    fn is_untold(&self) -> bool {
+        matches!(self, Self::Untold)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::KeyStatus;
     use crate::model::parse_timestamp;
 
     fn at(text: &str) -> SystemTime {
@@ -138,10 +161,10 @@ mod tests {
         let key = |id: &str, created, status| AccessKey {
             created: Some(at(created)),
             id: id.to_owned(),
-            status,
+            status: Some(status),
             user: "me".to_owned(),
         };
-        let last_used = Some(KeyUse {
+        let last_used = LastUse::At(KeyUse {
             at: at("2026-03-01T09:00:00Z"),
             region: "eu-west-1".into(),
             service: "sts".into(),
@@ -155,7 +178,7 @@ mod tests {
             Known {
                 is_in_use: false,
                 key: key("AKIA2", "2026-02-25T12:00:00Z", KeyStatus::Inactive),
-                last_used: None,
+                last_used: LastUse::Never,
             },
         ]
     }
@@ -186,6 +209,20 @@ mod tests {
                   "last_used": null },
             ]})
         );
+    }
+
+    #[test]
+    fn what_nobody_tells_is_a_dash_and_no_word_to_a_script() {
+        let key = AccessKey { created: None, id: "K".to_owned(), status: None, user: "me".into() };
+        let untold = [Known { is_in_use: true, key, last_used: LastUse::Untold }];
+        assert_eq!(
+            keys(&untold, now()),
+            "KEY  STATUS  CREATED  LAST USED  SERVICE  REGION\n\
+             K    -       -        -          -        -       in use\n"
+        );
+        let read: serde_json::Value = serde_json::from_str(&json(&untold)).unwrap();
+        let key = serde_json::json!({ "access_key_id": "K", "status": null, "created": null, "in_use": true });
+        assert_eq!(read, serde_json::json!({ "user": "me", "keys": [key] }));
     }
 
     #[test]

@@ -13,10 +13,10 @@ use crate::cli::whoami::complaint;
 use crate::cli::{print, table};
 use crate::config::Config;
 use crate::iam::rotation::{
-    Awaited, Desk, Outcome, Progress, Rehearsal, Seen, Step, Terms, World, run as rotate,
+    Awaited, Desk, Maker, Outcome, Progress, Rehearsal, Seen, Step, Terms, World, run as rotate,
 };
-use crate::iam::{KeyStatus, Keys};
-use crate::model::{Clock, Failure, FailureKind, LongTermKey, Signer, timestamp};
+use crate::iam::{KeyStatus, Keys, LastUse};
+use crate::model::{Clock, Dialect, Failure, FailureKind, LongTermKey, Signer, timestamp};
 use crate::source::Sts;
 
 /// Does what is due of the rotation of `user`'s key, or shows it.
@@ -49,9 +49,15 @@ async fn rehearse(
     wish: &Rotate,
     now: SystemTime,
 ) -> Result<Exit, Complaint> {
+    let mut unseen = String::new();
     let outcome = loop {
         match rotate(world, terms).await.map_err(complaint)? {
-            Outcome::Waiting { until, .. } => world.pass(until),
+            Outcome::Waiting { key, until, what } => {
+                if let Awaited::Kept | Awaited::Time = what {
+                    unseen = format!("\n{}\n", awaited(what, &key, wish));
+                }
+                world.pass(until);
+            }
             outcome @ (Outcome::Done { .. } | Outcome::NotDue { .. } | Outcome::Stuck { .. }) => {
                 break outcome;
             }
@@ -72,7 +78,7 @@ async fn rehearse(
                 table::when(Some(&timestamp(at)), now)
             }
         };
-        table::columns(&["WHEN", "WHAT"], steps.map(|(at, what)| vec![when(at), what]))
+        table::columns(&["WHEN", "WHAT"], steps.map(|(at, what)| vec![when(at), what])) + &unseen
     })?;
     Ok(Exit::Success)
 }
@@ -88,7 +94,7 @@ fn tell(
         format!("{} ({text})", table::when(Some(&text), now))
     };
     let (state, key, until, said) = match outcome {
-        Outcome::Done { key } => {
+        Outcome::Done { key, .. } => {
             let said = format!("{key} is the key in use, and the one before it is deleted");
             ("done", key.as_str(), None, said)
         }
@@ -101,16 +107,7 @@ fn tell(
             return Err(Complaint::new(Exit::Refused, why));
         }
         Outcome::Waiting { key, until, what } => {
-            let what = match what {
-                Awaited::Grace => format!("{key} is turned off, and is deleted later"),
-                Awaited::Quiet(false) => {
-                    format!("{key} is turned off when it was not used for a while")
-                }
-                Awaited::Quiet(true) => format!(
-                    "{key} is still used by something (credbroker keys last-used {}), and is turned off when it was not for a while",
-                    wish.profile.name.in_shell()
-                ),
-            };
+            let what = awaited(*what, key, wish);
             let said =
                 format!("{in_use} is the key in use; {what}; run this again {}", when(until));
             ("waiting", in_use, Some(until), said)
@@ -125,11 +122,30 @@ fn tell(
     Ok(Exit::Success)
 }
 
+/// What a person is told of a wait for `what` of `key`.
+fn awaited(what: Awaited, key: &str, wish: &Rotate) -> String {
+    let profile = wish.profile.name.in_shell();
+    match what {
+        Awaited::Grace => format!("{key} is turned off, and is deleted later"),
+        Awaited::Kept => format!(
+            "the gateway does not tell whether {key} is still used, and cannot turn it off: see that nothing needs it before it is deleted \
+             (earlier with: credbroker keys delete {profile} {key})"
+        ),
+        Awaited::Quiet(false) => format!("{key} is turned off when it was not used for a while"),
+        Awaited::Quiet(true) => format!(
+            "{key} is still used by something (credbroker keys last-used {profile}), and is turned off when it was not for a while"
+        ),
+        Awaited::Time => format!(
+            "the gateway does not tell whether {key} is still used: it is turned off all the same"
+        ),
+    }
+}
+
 /// What a person is told of a step; `None` where there is nothing to tell.
 fn sentence(step: &Step) -> Option<String> {
     Some(match step {
         Step::Commit { new, old } => format!("put {new} where {old} is"),
-        Step::Create => "make a new key, and keep it beside the old one".to_owned(),
+        Step::Create(_) => "make a new key, and keep it beside the old one".to_owned(),
         Step::Deactivate(key) => format!("turn {key} off"),
         Step::Delete(key) => format!("delete {key}"),
         Step::Note(Progress::Making { before, .. }) => {
@@ -156,8 +172,8 @@ impl World for Real {
         Ok(())
     }
 
-    async fn create(&mut self) -> Result<LongTermKey, Failure> {
-        Ok(self.user.ask(Keys::create).await?.key)
+    async fn create(&mut self, named: Option<&str>) -> Result<LongTermKey, Failure> {
+        Ok(self.user.ask(async |keys: &Keys| keys.create_as(named).await).await?.key)
     }
 
     async fn deactivate(&mut self, id: &str) -> Result<(), Failure> {
@@ -184,7 +200,10 @@ impl World for Real {
         let mut seen = Vec::new();
         for key in self.user.ask(Keys::list).await? {
             let used = self.user.ask(async |keys: &Keys| keys.last_used(&key.id).await).await?;
-            let last_used = used.map(|used| used.at);
+            let last_used = match used {
+                LastUse::At(used) => Some(used.at),
+                LastUse::Never | LastUse::Untold => None,
+            };
             seen.push(Seen { created: key.created, id: key.id, last_used, status: key.status });
         }
         Ok(seen)
@@ -193,8 +212,13 @@ impl World for Real {
     async fn knows(&mut self, key: &LongTermKey) -> Result<bool, Failure> {
         let signer = Signer::LongTerm(copy(key));
         let holder = self.user.holder();
-        // The daemon uses it at the STS, and this at IAM.
-        let at_sts = self.sts.caller_identity(&signer, &holder.sts).await.map(drop);
+        // The daemon uses it at the STS, and this at IAM. A Ceph gateway is both, and does not tell who somebody is.
+        let at_sts = match holder.sts.dialect {
+            Dialect::Ceph => Ok(()),
+            Dialect::Aws | Dialect::Generic | Dialect::Minio => {
+                self.sts.caller_identity(&signer, &holder.sts).await.map(drop)
+            }
+        };
         let keys = Keys::at(holder.iam.clone(), signer, self.clock).await?;
         let at_iam = keys.list().await.map(drop);
         for answer in [at_sts, at_iam] {
@@ -206,6 +230,10 @@ impl World for Real {
             }
         }
         Ok(true)
+    }
+
+    fn maker(&mut self) -> Result<Maker, Failure> {
+        Ok(self.user.offer_id()?.map_or(Maker::Iam, |name| Maker::Ceph { name }))
     }
 
     async fn note(&mut self, progress: Option<&Progress>) -> Result<(), Failure> {

@@ -48,6 +48,11 @@ impl User {
         &self.holder
     }
 
+    /// What a key that is to be made may be called; `None` where the system alone chooses.
+    pub(super) fn offer_id(&self) -> Result<Option<String>, Failure> {
+        self.keys.offer_id()
+    }
+
     /// Uses `key` from now on; a session that was begun with another goes on.
     pub(super) fn change_key(&mut self, key: Arc<LongTermKey>) {
         if !self.has_session {

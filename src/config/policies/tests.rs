@@ -122,6 +122,8 @@ fn ceph_takes_the_word_of_the_trust_policy_about_a_user_without_an_account() {
     assert_eq!(only.purpose, Purpose::Trust);
     let principal = &only.document["Statement"][0]["Principal"]["AWS"];
     assert_eq!(principal, "arn:aws:iam:::user/<USER_NAME>");
+    let [note] = &found.notes[..] else { panic!("{found}") };
+    assert!(note.contains("radosgw-admin caps add --uid=<USER_NAME> --caps=\"users=*\""), "{note}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::iam::KeyStatus;
-use crate::iam::rotation::{Facts, Outcome, Progress, Seen, Step, Terms, next};
+use crate::iam::rotation::{Facts, Maker, Outcome, Progress, Seen, Step, Terms, next};
 use crate::model::{Failure, FailureKind, LongTermKey};
 
 /// What a rotation acts on: one user's keys, the place of the one in use, and the journal.
@@ -17,11 +17,11 @@ pub trait World {
     /// Where another key is there, or it cannot be written.
     async fn commit(&mut self, old: &str, new: &LongTermKey) -> Result<(), Failure>;
 
-    /// Makes a key.
+    /// Makes a key, of the id `named` if there is one.
     ///
     /// # Errors
     /// Those of `CreateAccessKey`.
-    async fn create(&mut self) -> Result<LongTermKey, Failure>;
+    async fn create(&mut self, named: Option<&str>) -> Result<LongTermKey, Failure>;
 
     /// Turns the key `id` off.
     ///
@@ -58,6 +58,12 @@ pub trait World {
     /// # Errors
     /// Any other than that.
     async fn knows(&mut self, key: &LongTermKey) -> Result<bool, Failure>;
+
+    /// Who makes the keys, with another name for the next key each time.
+    ///
+    /// # Errors
+    /// Where the kernel gives no random numbers.
+    fn maker(&mut self) -> Result<Maker, Failure>;
 
     /// Writes down how far it came; `None` removes the journal.
     ///
@@ -114,20 +120,20 @@ pub async fn run(world: &mut impl World, terms: &Terms) -> Result<Outcome, Failu
                 world.commit(&old, &key).await?;
                 facts.stored = new;
             }
-            Step::Create => {
-                let key = created(world).await?;
+            Step::Create(named) => {
+                let key = created(world, named.as_deref()).await?;
                 facts.keys.push(Seen {
                     created: Some(facts.now),
                     id: key.access_key_id.clone(),
                     last_used: None,
-                    status: KeyStatus::Active,
+                    status: Some(KeyStatus::Active),
                 });
                 facts.staged = Some(key.access_key_id);
             }
             Step::Deactivate(id) => {
                 world.deactivate(&id).await?;
                 for key in facts.keys.iter_mut().filter(|key| key.id == id) {
-                    key.status = KeyStatus::Inactive;
+                    key.status = Some(KeyStatus::Inactive);
                 }
             }
             Step::Delete(id) => {
@@ -147,8 +153,10 @@ pub async fn run(world: &mut impl World, terms: &Terms) -> Result<Outcome, Failu
                 facts = look(world).await?;
             }
             Step::End(outcome) => {
-                if matches!(outcome, Outcome::Done { .. }) {
-                    world.note(None).await?;
+                if let Outcome::Done { key, settled } = &outcome {
+                    let key = key.clone();
+                    let rest = settled.map(|since| Progress::Settled { key, since });
+                    world.note(rest.as_ref()).await?;
                 }
                 return Ok(outcome);
             }
@@ -167,12 +175,12 @@ async fn look(world: &mut impl World) -> Result<Facts, Failure> {
     let stored = world.stored().await?;
     let staged = world.staged().await?.map(|key| key.access_key_id);
     let keys = world.keys().await?;
-    Ok(Facts { keys, now: world.now(), proven: false, staged, stored })
+    Ok(Facts { keys, maker: world.maker()?, now: world.now(), proven: false, staged, stored })
 }
 
 /// Makes a key and stages it; one that cannot be kept is deleted at once.
-async fn created(world: &mut impl World) -> Result<LongTermKey, Failure> {
-    let key = world.create().await?;
+async fn created(world: &mut impl World, named: Option<&str>) -> Result<LongTermKey, Failure> {
+    let key = world.create(named).await?;
     let Err(failure) = world.stage(&key).await else { return Ok(key) };
     let id = &key.access_key_id;
     let end = match world.delete(id).await {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 
 use crate::iam::KeyStatus;
-use crate::iam::rotation::{Progress, Seen, Step, World};
+use crate::iam::rotation::{Maker, Progress, Seen, Step, World};
 use crate::model::{Failure, LongTermKey};
 
 /// A world in memory: it begins as the real one is, and changes nothing there.
@@ -13,6 +13,7 @@ use crate::model::{Failure, LongTermKey};
 pub struct Rehearsal {
     journal: Option<Progress>,
     keys: Vec<Seen>,
+    maker: Maker,
     now: SystemTime,
     staged: Option<LongTermKey>,
     steps: Vec<(SystemTime, Step)>,
@@ -25,9 +26,14 @@ impl Rehearsal {
     /// # Errors
     /// Those of looking at it.
     pub async fn of(world: &mut impl World) -> Result<Self, Failure> {
+        let maker = match world.maker()? {
+            Maker::Ceph { .. } => Maker::Ceph { name: NEW.to_owned() },
+            Maker::Iam => Maker::Iam,
+        };
         Ok(Self {
             journal: world.journal().await?,
             keys: world.keys().await?,
+            maker,
             now: world.now(),
             staged: world.staged().await?,
             steps: Vec::new(),
@@ -53,17 +59,17 @@ impl World for Rehearsal {
         Ok(())
     }
 
-    async fn create(&mut self) -> Result<LongTermKey, Failure> {
-        let access_key_id = "(the new key)".to_owned();
+    async fn create(&mut self, named: Option<&str>) -> Result<LongTermKey, Failure> {
+        let access_key_id = named.unwrap_or(NEW).to_owned();
         let created = Some(self.now);
-        let status = KeyStatus::Active;
+        let status = Some(KeyStatus::Active);
         self.keys.push(Seen { created, id: access_key_id.clone(), last_used: None, status });
         Ok(LongTermKey { access_key_id, secret_access_key: SecretString::default() })
     }
 
     async fn deactivate(&mut self, id: &str) -> Result<(), Failure> {
         for key in self.keys.iter_mut().filter(|key| key.id == id) {
-            key.status = KeyStatus::Inactive;
+            key.status = Some(KeyStatus::Inactive);
         }
         Ok(())
     }
@@ -88,6 +94,10 @@ impl World for Rehearsal {
 
     async fn knows(&mut self, _: &LongTermKey) -> Result<bool, Failure> {
         Ok(true)
+    }
+
+    fn maker(&mut self) -> Result<Maker, Failure> {
+        Ok(self.maker.clone())
     }
 
     async fn note(&mut self, progress: Option<&Progress>) -> Result<(), Failure> {
@@ -126,3 +136,6 @@ impl World for Rehearsal {
         Ok(())
     }
 }
+
+/// What stands for the id of a key that is not made.
+const NEW: &str = "(the new key)";

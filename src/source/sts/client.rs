@@ -72,11 +72,16 @@ pub(super) fn signed_with(from: &Signer) -> Builder {
 
 /// What `from` signs with, as the SDK asks for it.
 pub(crate) fn provided(from: &Signer) -> Option<SharedCredentialsProvider> {
+    credentials(from).map(SharedCredentialsProvider::new)
+}
+
+/// What `from` signs with, in the type of the SDK.
+pub(crate) fn credentials(from: &Signer) -> Option<Credentials> {
     let credentials = |id: &str, secret: &SecretString, token: Option<&SecretString>| {
         let token = token.map(|token| token.expose_secret().to_owned());
         Credentials::new(id, secret.expose_secret(), token, None, "credbroker")
     };
-    let credentials = match from {
+    Some(match from {
         Signer::Anonymous => return None,
         Signer::LongTerm(key) => credentials(&key.access_key_id, &key.secret_access_key, None),
         Signer::Session(session) => credentials(
@@ -84,8 +89,7 @@ pub(crate) fn provided(from: &Signer) -> Option<SharedCredentialsProvider> {
             &session.secret_access_key,
             Some(&session.session_token),
         ),
-    };
-    Some(SharedCredentialsProvider::new(credentials))
+    })
 }
 
 /// How long a whole call may take; `process` waits for 20 s.

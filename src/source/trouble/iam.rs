@@ -16,7 +16,7 @@ pub(super) fn meaning(no: &No) -> Option<Meaning> {
         "LimitExceeded" => "take something away first",
         "NoSuchEntity" => "the user has none of this name: `credbroker keys list` shows the keys",
         "InvalidAction" | "MethodNotAllowed" | "NotImplemented" | "UnknownOperation" => {
-            "there are no access keys of IAM: make and delete keys with that system's own tools, which this version does not support"
+            "there are no access keys of IAM: make and delete keys with that system's own tools, or say sts = \"ceph\" if it is a Ceph gateway"
         }
         _ => return None,
     };
