@@ -116,8 +116,8 @@ impl Daemon {
         let stream = socket::open(&self.places)?;
         let answer = exchange(&stream, method, path, body, limit).map_err(|fault| match fault {
             ExchangeFault::Garbled(how) => ClientFault::Garbled(how),
-            ExchangeFault::Hangup => ClientFault::Garbled("it hung up"),
-            ExchangeFault::Silent => ClientFault::Silent,
+            // It may have been ended, or started anew.
+            ExchangeFault::Hangup | ExchangeFault::Silent => ClientFault::Silent,
         })?;
         if answer.status == 200 {
             return Ok(answer.body);
@@ -142,7 +142,7 @@ pub(super) enum ClientFault {
     No(ErrorBody),
     /// Nobody is there; why, for each place.
     NoDaemon(Vec<(PathBuf, io::Error)>),
-    /// The daemon did not answer in time.
+    /// The daemon did not answer, or not in time.
     Silent,
     /// Somebody answers who is neither root, nor the caller, nor the owner of the socket's directory.
     Stranger {
@@ -190,9 +190,7 @@ impl From<ClientFault> for Complaint {
                     ),
                 )
             }
-            ClientFault::Silent => {
-                Self::new(Exit::NotNow, "the daemon does not answer in time; try again")
-            }
+            ClientFault::Silent => Self::new(Exit::NotNow, "the daemon gave no answer; try again"),
             ClientFault::Stranger { path, uid } => Self::new(
                 Exit::Forbidden,
                 format!(

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -67,6 +68,19 @@ fn without_a_daemon_the_remedy_is_told() {
          credbroker.socket, or: credbroker serve\n"
     );
     assert_fails(&output, 69, &expected);
+}
+
+/// A daemon that is ended, or started anew, while it is asked.
+#[test]
+fn a_daemon_that_hangs_up_is_asked_again_later() {
+    let runtime = tempfile::tempdir().unwrap();
+    let path = runtime.path().join("control.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let ending = std::thread::spawn(move || drop(listener.accept()));
+    let output =
+        credbroker(&["process", "reader", "--control", path.to_str().unwrap()]).output().unwrap();
+    assert_fails(&output, 75, "credbroker: the daemon gave no answer; try again\n");
+    ending.join().unwrap();
 }
 
 #[test]
