@@ -66,6 +66,8 @@ pub struct IssuedSession {
     pub issued: SystemTime,
     /// When it ends, by the sandbox's clock.
     pub expires: SystemTime,
+    /// The SHA-256 in hex of its id, its secret and its token, each followed by a newline.
+    pub digest: String,
 }
 
 impl Sandbox {
@@ -104,6 +106,7 @@ impl Sandbox {
             operation: session.operation,
             issued: session.issued,
             expires: session.expires,
+            digest: session.digest(),
         });
         sessions.collect()
     }

@@ -1,7 +1,7 @@
 //! The sandbox's own path, beside the STS: to see what happened and to change what will.
 //!
 //! ```text
-//! GET    /_sandbox/state         counts, sessions without their secrets, users, roles, faults, the time
+//! GET    /_sandbox/state         counts, sessions without their secrets (but a digest of them), users, roles, faults, the time
 //! POST   /_sandbox/faults        a fault, or a list of faults, as in [[fault]]
 //! DELETE /_sandbox/faults
 //! POST   /_sandbox/clock         {"offset": "+1h"}
@@ -116,6 +116,7 @@ fn state(sandbox: &Sandbox) -> Value {
             "operation": session.operation,
             "issued": timestamp(session.issued),
             "expires": timestamp(session.expires),
+            "digest": session.digest(),
         })
     });
     let keys = state

@@ -6,12 +6,13 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::sandbox::answer::Refusal;
 use crate::sandbox::count::Operation;
 use crate::sandbox::principal::{Principal, base32_letter};
+use crate::sandbox::signature::sha256;
 
 /// Temporary keys, and whose they are.
 #[derive(Clone)]
@@ -23,6 +24,15 @@ pub(super) struct Session {
     pub(super) operation: Operation,
     pub(super) issued: SystemTime,
     pub(super) expires: SystemTime,
+}
+
+impl Session {
+    /// The SHA-256 of id, secret and token, each on a line of its own: it tells whether three values are of this
+    /// issuance, and none of them.
+    pub(super) fn digest(&self) -> String {
+        let (secret, token) = (self.secret.expose_secret(), self.token.expose_secret());
+        sha256(Zeroizing::new(format!("{}\n{secret}\n{token}\n", self.access_key_id)).as_bytes())
+    }
 }
 
 impl fmt::Debug for Session {
@@ -121,8 +131,6 @@ const TOKEN_BYTES: usize = 268;
 mod tests {
     use std::time::Duration;
 
-    use secrecy::ExposeSecret;
-
     use super::*;
     use crate::sandbox::principal::Kind;
 
@@ -153,6 +161,8 @@ mod tests {
         assert!(!format!("{session:?}").contains(session.secret.expose_secret()));
         let other = issue(&mut sessions, 900);
         assert_ne!(session.access_key_id, other.access_key_id);
+        let mixed = Session { token: other.token, ..session.clone() };
+        assert_ne!(session.digest(), mixed.digest());
     }
 
     #[test]
