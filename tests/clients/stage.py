@@ -91,6 +91,17 @@ class Stage:
         else:
             print(f"ok {name}", flush=True)
 
+    @contextlib.contextmanager
+    def row(self, fault, done):
+        """A case that is a row of docs/RELIABILITY.md: what clients saw is to be put in the `saw` of what it gives."""
+        row = {"fault": fault, "done": done, "saw": None, "test": f"{self.name}: {fault}"}
+        with self.case(fault):
+            yield row
+            assert row["saw"], "nothing was seen"
+            rows = self.out.parent / "faults"
+            rows.mkdir(exist_ok=True)
+            (rows / f"{fault}.json").write_text(json.dumps(row))
+
     def secret(self, *values):
         """Notes what must be seen nowhere."""
         with open(self._secrets, "a") as file:
@@ -134,8 +145,8 @@ class Stage:
     def moto(self, furnish=None):
         return Moto(self, furnish)
 
-    def daemon(self, config, name="daemon", env=None):
-        return Daemon(self, config, name, env)
+    def daemon(self, config, name="daemon", env=None, within=()):
+        return Daemon(self, config, name, env, within)
 
 
 class Moto:
@@ -187,12 +198,12 @@ class Sandbox:
     """A running `credbroker sandbox` with the users and roles of `text`, ready."""
 
     def __init__(self, stage, text, name="sandbox"):
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         path = stage.write(f"{name}.toml", text)
-        argv = [BIN, "sandbox", "--config", path, "--address", f"127.0.0.1:{port}"]
+        argv = [BIN, "sandbox", "--config", path, "--address", f"127.0.0.1:{self.port}"]
         self.process = stage.spawn(name, argv)
-        wait_for(lambda: listening(port), name, self.process)
+        wait_for(lambda: listening(self.port), name, self.process)
 
     def admin(self, method, path, body=None):
         """Asks on the sandbox's own path, as src/sandbox/admin.rs has it."""
@@ -203,15 +214,20 @@ class Sandbox:
 
 
 class Daemon:
-    """A running `credbroker serve`, ready."""
+    """A running `credbroker serve`, ready; `within` is a command that it is run by."""
 
-    def __init__(self, stage, config, name, env):
-        self.stage = stage
+    def __init__(self, stage, config, name, env, within):
+        self.stage, self.name = stage, name
         self.dir = stage.dir / name
         self.control = self.dir / "control.sock"
         self.config = stage.write(f"{name}/config.toml", config)
-        self.process = stage.spawn(name, [BIN, "serve", "--config", self.config], env)
+        self._env, self._within = env, within
+        self.start()
         wait_for(self._answers, f"{name} (see {self.process.log.name})", self.process)
+
+    def start(self):
+        """Starts it, again where it has ended."""
+        self.process = self.stage.spawn(self.name, [*self._within, BIN, "serve", "--config", self.config], self._env)
 
     def _answers(self):
         return self.control.exists() and self.run("list").returncode == 0
@@ -231,7 +247,9 @@ class Daemon:
 
 
 def config(base, profiles, imds=None, container=None):
-    """A daemon's configuration: base keys in the file `base`, and profiles as tables of (name, keys)."""
+    """A daemon's configuration: base keys in the file `base`, and profiles, which stand on them, as tables of (name, keys);
+    a key that is None is left out.
+    """
     lines = ["[daemon]", 'state_dir = "state"', 'control = "control.sock"', ""]
     lines += ["[[endpoint]]", 'name = "local"', 'kind = "container"',
               f'address = "127.0.0.1:{container or free_port()}"', ""]
@@ -241,8 +259,9 @@ def config(base, profiles, imds=None, container=None):
                   f'profiles = ["{first}"]', ""]
     lines += ["[profile.base]", f'access_key = {{ file = "{base}" }}', ""]
     for name, keys in profiles.items():
-        lines += [f"[profile.{name}]", 'source_profile = "base"']
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()] + [""]
+        keys = {"source_profile": "base", **keys}
+        lines += [f"[profile.{name}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items() if value is not None] + [""]
     return "\n".join(lines)
 
 

@@ -1,7 +1,6 @@
 //! A simulated day: clients, the endpoints, the broker, the SDK and the sandbox in one paused runtime, connected by
 //! streams in memory. Hours pass in milliseconds, and every call is counted by the STS itself.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,8 +15,8 @@ use aws_smithy_types::body::SdkBody;
 use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Desk, Epoch, Imds};
-use credbroker::model::{Channel, Clock, parse_timestamp, timestamp};
+use credbroker::endpoint::{Container, Control, Desk, Epoch, Imds};
+use credbroker::model::{Channel, Clock, parse_timestamp};
 use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::seal::Key;
@@ -28,7 +27,8 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
-use crate::wire::{Client, anybody, name};
+use crate::judge::{Got, Judge, LEAST};
+use crate::wire::{Client, OWNER, anybody, ask, name, user};
 
 /// A connector whose every connection ends in the sandbox.
 #[derive(Clone, Debug)]
@@ -71,25 +71,21 @@ pub(crate) struct World {
     broker: Broker,
     container: Arc<Container>,
     imds: Arc<Imds>,
+    control: Arc<Control>,
     key: Key,
-    /// What came with each key id.
-    issued: HashMap<String, Got>,
+    pub(crate) judge: Judge,
     /// Every ticket and every token that a client had.
     passes: Mutex<Vec<String>>,
-}
-
-/// Credentials as a client got them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Got {
-    id: String,
-    secret: String,
-    token: String,
-    expires: SystemTime,
 }
 
 impl World {
     /// A profile `it` whose sessions live `seconds`, and `chained`, one role further.
     pub(crate) fn new(seconds: u64) -> Self {
+        Self::through(seconds, |sandbox| SharedHttpConnector::new(InMemory(sandbox)))
+    }
+
+    /// The same, whose daemon reaches the sandbox through what `line` makes of it.
+    pub(crate) fn through(seconds: u64, line: impl FnOnce(Sandbox) -> SharedHttpConnector) -> Self {
         let start = parse_timestamp("2026-03-01T00:00:00.4Z").unwrap();
         let clock = Clock::simulated(start);
         let sandbox = Sandbox::new(SandboxConfig::parse(SANDBOX).unwrap(), clock);
@@ -102,37 +98,49 @@ impl World {
             env_has_keys: true,
             user: "me".to_owned(),
             host: "here".to_owned(),
-            uid: 1000,
+            uid: OWNER,
             ..Surroundings::default()
         };
         let config = config::load(&config, &surroundings).unwrap();
-        let connector = SharedHttpConnector::new(InMemory(sandbox.clone()));
         let source = Arc::new(FixedKey(Live::new(
-            Sts::through(clock, connector),
+            Sts::through(clock, line(sandbox.clone())),
             Codes::open(Path::new("/nonexistent"), clock),
             Oidc::new(clock),
         )));
         let broker = Broker::start(config.plans, source, clock, Habits::default());
-        let desk = Desk::new(Access::new(1000), broker.clone());
+        let desk = Desk::new(Access::new(OWNER), broker.clone());
         let key = Key::new([5; 32]);
         let container = Container { desk: desk.clone(), key: key.clone(), epoch: Epoch::new(0) };
         let imds = Imds {
             name: "metadata".to_owned(),
             profiles: vec![name("it")],
             token_required: true,
-            desk,
+            desk: desk.clone(),
             key: key.clone(),
         };
+        let control = Control {
+            desk,
+            key: key.clone(),
+            epoch: Epoch::new(0),
+            container_url: None,
+            endpoints: Vec::new(),
+            started: start,
+        };
         Self {
+            judge: Judge::new(sandbox.clone()),
             sandbox,
             clock,
             broker,
             container: Arc::new(container),
             imds: Arc::new(imds),
+            control: Arc::new(control),
             key,
-            issued: HashMap::new(),
             passes: Mutex::default(),
         }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     fn calls(&self) -> u64 {
@@ -141,7 +149,7 @@ impl World {
 
     fn ticket(&self, profile: &str) -> String {
         let expires = self.clock.now() + Duration::from_hours(1);
-        let claims = TicketClaims { profile: name(profile), uid: 1000, expires, epoch: 0 };
+        let claims = TicketClaims { profile: name(profile), uid: OWNER, expires, epoch: 0 };
         let ticket = claims.issue(&self.key).unwrap().expose_secret().to_owned();
         self.passes.lock().unwrap().push(ticket.clone());
         ticket
@@ -149,7 +157,7 @@ impl World {
 
     /// Everything secret that went over a wire: the key, what was issued, tickets and tokens.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let issued = self.issued.values().flat_map(|got| [got.secret.clone(), got.token.clone()]);
+        let issued = self.judge.secrets();
         let passes = self.passes.lock().unwrap().clone();
         issued.chain(passes).chain([SECRET.to_owned()]).collect()
     }
@@ -189,21 +197,22 @@ impl World {
         }
     }
 
-    /// Checks that all values are of one issuance, and the expiry the one that the STS gave (contract F 63, 64).
-    pub(crate) fn check(&mut self, got: &Got, least: Duration) {
-        let left = got.expires.duration_since(self.clock.now()).unwrap_or_default();
-        assert!(left >= least, "{} s left at {}", left.as_secs(), timestamp(self.clock.now()));
-        if let Some(first) = self.issued.get(&got.id) {
-            assert_eq!(got, first);
-            return;
+    /// Asks the control endpoint, as `credbroker process` does.
+    pub(crate) async fn ask_control(&self, profile: &str) -> Result<Got, u16> {
+        let head =
+            format!("GET /v1/profiles/{profile}/credentials HTTP/1.1\r\nHost: credbroker\r\n\r\n");
+        let response = ask(&self.control, user(OWNER), &head).await;
+        if response.status() == 200 {
+            Ok(Got::parse(&response.body))
+        } else {
+            Err(response.status())
         }
-        let sessions = self.sandbox.sessions();
-        let session = sessions.iter().find(|it| it.access_key_id == got.id).unwrap();
-        assert_eq!(timestamp(session.expires), timestamp(got.expires));
-        assert!(got.expires <= session.expires);
-        let mut others = self.issued.values();
-        assert!(others.all(|it| it.secret != got.secret && it.token != got.token));
-        self.issued.insert(got.id.clone(), got.clone());
+    }
+
+    /// Has an answer of just now judged.
+    #[track_caller]
+    pub(crate) fn check(&mut self, got: &Got, least: Duration) {
+        self.judge.lent(got, least, self.clock.now());
     }
 
     /// Lets a day pass in which both endpoints are asked every two minutes, each time on connections of their own.
@@ -217,19 +226,6 @@ impl World {
             if profile == "it" {
                 self.check(&got.unwrap(), least);
             }
-        }
-    }
-}
-
-impl Got {
-    fn parse(body: &str) -> Self {
-        let document: serde_json::Value = serde_json::from_str(body).unwrap();
-        let text = |key: &str| document[key].as_str().unwrap().to_owned();
-        Self {
-            id: text("AccessKeyId"),
-            secret: text("SecretAccessKey"),
-            token: text("Token"),
-            expires: parse_timestamp(&text("Expiration")).unwrap(),
         }
     }
 }
@@ -336,7 +332,7 @@ async fn outages_never_make_a_bad_answer() {
                 match world.ask_container("it").await {
                     Ok(got) => {
                         served += 1;
-                        world.check(&got, Duration::from_mins(1));
+                        world.check(&got, LEAST);
                     }
                     Err((status, body)) => {
                         refused += 1;

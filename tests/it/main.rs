@@ -18,6 +18,8 @@ mod config;
 mod daemon;
 mod day;
 mod fake_daemon;
+mod faults;
+mod judge;
 mod layers;
 mod leaks;
 mod mfa;
