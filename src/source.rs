@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 
-pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect};
+pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect_to};
 pub(crate) use sts::{CALL_DEADLINE, SdkTime, credentials, provided};
 pub(crate) use trouble::{Service, Trouble};
 

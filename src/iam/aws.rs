@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use crate::iam::client::client;
 use crate::iam::{AccessKey, KeyStatus, KeyUse, LastUse, NewKey};
 use crate::model::{Clock, Failure, LongTermKey, Signer, StsEndpoint};
-use crate::source::{Service, Trouble, blocking, connect, provided};
+use crate::source::{Service, Trouble, connect_to, provided};
 
 /// An IAM, and the user that signs.
 #[derive(Debug)]
@@ -32,9 +32,7 @@ impl Aws {
         signer: Signer,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        let place = endpoint.clone();
-        let connector =
-            blocking(move || connect(place.url.as_deref(), place.ca_bundle.as_deref())).await?;
+        let connector = connect_to(&endpoint).await?;
         let client = client(&endpoint, connector, clock);
         Ok(Self { client, clock, endpoint, signer })
     }

@@ -17,7 +17,8 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::{Failure, FailureKind};
+use crate::model::{Failure, FailureKind, StsEndpoint};
+use crate::source::blocking;
 use crate::{authorities, files};
 
 /// A connector to `url`, or to AWS where there is none, that trusts the authorities of `ca_bundle`, or the system's.
@@ -45,6 +46,15 @@ pub(crate) fn connect(
         .tls_context(tls(ca_bundle)?)
         .build();
     Ok(SharedHttpConnector::new(connector))
+}
+
+/// The same for `endpoint`, without holding up who waits for the files.
+///
+/// # Errors
+/// Those of [`connect`].
+pub(crate) async fn connect_to(endpoint: &StsEndpoint) -> Result<SharedHttpConnector, Failure> {
+    let StsEndpoint { url, ca_bundle, .. } = endpoint.clone();
+    blocking(move || connect(url.as_deref(), ca_bundle.as_deref())).await
 }
 
 /// A connector that reads the whole body of an answer, at most [`BODY_CAP`] bytes of it.

@@ -20,8 +20,7 @@ use crate::model::{
     AccountId, Clock, Failure, FailureKind, MfaDevice, RoleRequest, SessionCredentials,
     SessionDuration, Signer, StsEndpoint, Validity,
 };
-use crate::source::blocking;
-use crate::source::connector::connect;
+use crate::source::connector::connect_to;
 use crate::source::sts::client::signed_with;
 use crate::source::trouble::{Service, Trouble};
 
@@ -189,12 +188,9 @@ impl Sts {
         if let Some(client) = self.clients().get(endpoint) {
             return Ok(client.clone());
         }
-        let connector = if let Some(connector) = &self.through {
-            connector.clone()
-        } else {
-            let endpoint = endpoint.clone();
-            blocking(move || connect(endpoint.url.as_deref(), endpoint.ca_bundle.as_deref()))
-                .await?
+        let connector = match &self.through {
+            Some(connector) => connector.clone(),
+            None => connect_to(endpoint).await?,
         };
         let client = client::client(endpoint, connector, self.clock);
         self.clients().insert(endpoint.clone(), client.clone());

@@ -265,7 +265,7 @@ impl World for Real {
     async fn wait(&mut self, time: Duration) -> Result<(), Failure> {
         if time >= WORTH_TELLING {
             let seconds = time.as_secs();
-            exit::warn(&format!("wait {seconds} s, to see whether something uses the old key"));
+            exit::warn(&format!("wait {seconds} s before the old key is turned off"));
         }
         tokio::select! {
             failure = self.ends.failure() => Err(failure),

@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::model::{Clock, Failure, FailureKind, LongTermKey, Signer, StsEndpoint, in_shell};
-use crate::source::{CALL_DEADLINE, Capped, Service, Trouble, blocking, connect, credentials};
+use crate::source::{CALL_DEADLINE, Capped, Service, Trouble, connect_to, credentials};
 
 /// A gateway, and who signs.
 #[derive(Debug)]
@@ -36,9 +36,7 @@ impl Gateway {
         signer: Signer,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        let place = endpoint.clone();
-        let connector =
-            blocking(move || connect(place.url.as_deref(), place.ca_bundle.as_deref())).await?;
+        let connector = connect_to(&endpoint).await?;
         Ok(Self::through(connector, endpoint, signer, clock))
     }
 
