@@ -15,6 +15,7 @@ import boto3
 from ceph import Ceph
 from keys import Keys
 from keys_rotate import Client, Rotation
+from page import Page
 from stage import BIN, Stage
 
 ROLE = "arn:aws:iam:::role/S3Access"
@@ -31,11 +32,12 @@ def main():
             life(stage, ceph)
             rotation(stage, ceph)
             killed(stage, ceph)
+            guide(stage, ceph)
     stage.exit()
 
 
 def admin(stage, ceph, *words):
-    """`radosgw-admin`; what it says, where that is JSON."""
+    """`radosgw-admin`; what it says, secrets and all."""
     done = subprocess.run([str(word) for word in (*ceph.admin, *words)], env=stage.env(), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-400:]
@@ -223,6 +225,24 @@ def killed(stage, ceph):
     with stage.case("a client that asks throughout never sees a failure"):
         client.stop()
         assert client.asked > 20 and not client.failures, (client.asked, client.failures[:3])
+
+
+def guide(stage, ceph):
+    swaps = [("https://rgw.example:8443", ceph.url), ("--uid=USER", "--uid=careful"),
+             ("keys rotate base", "keys rotate base --config config.toml")]
+    page = Page(stage, "rotate-a-key.md", swaps, "guides")
+    page.program("radosgw-admin", *ceph.admin)
+    heading = "On a Ceph gateway"
+    old = user(stage, ceph, "careful")
+    base = stage.write("page/base.json", old)
+    config = stage.write("page/config.toml", '[daemon]\nstate_dir = "state"\n' + page.block(heading, "toml"))
+    with stage.case("the guide's way: the capability is there for the time of a run alone"):
+        page.script(heading)
+        new = json.loads(base.read_text())
+        stage.secret(new["SecretAccessKey"])
+        assert new["AccessKeyId"] != old["AccessKeyId"] and opens(ceph, new) and opens(ceph, old)
+        done = stage.run(BIN, "keys", "list", "base", "--config", config)
+        assert done.returncode == 81 and "--uid=careful" in done.stderr, done
 
 
 def role(stage, ceph, name):

@@ -1,4 +1,4 @@
-"""A page of docs/scenarios, carried out as it stands, so that what it promises is what happens.
+"""A page of docs/scenarios or docs/guides, carried out as it stands, so that what it promises is what happens.
 
 Its fenced blocks are taken by heading and kind: `sh` is run as one script, `console` command by command with what each
 prints, and the others are text to write somewhere. The page's example names become those of the stage, and in what is
@@ -17,13 +17,13 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 class Page:
     """The page `name`; `swaps` are pairs of what it writes and what the stage has instead, the longest first."""
 
-    def __init__(self, stage, name, swaps):
+    def __init__(self, stage, name, swaps, folder="scenarios"):
         self.stage = stage
         self.dir = stage.dir / "page"
         self.dir.mkdir()
         self.swaps = swaps
         self.exports = []
-        text = (ROOT / "docs" / "scenarios" / name).read_text()
+        text = (ROOT / "docs" / folder / name).read_text()
         headings = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
         self.sections = dict(zip(headings[1::2], headings[2::2]))
         self.program("credbroker", BIN)
