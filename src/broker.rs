@@ -7,7 +7,9 @@
 mod held;
 mod lease;
 mod person;
+mod sealed;
 mod task;
+mod tending;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,9 +19,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::broker::sealed::Sealed;
+use crate::broker::tending::keys;
 use crate::model::{Clock, LeaseKey, Plan, ProfileName};
 use crate::policy::Grant;
 use crate::source::Source;
+use crate::store::Store;
 
 pub use held::{Form, Held};
 pub use lease::{Lease, LeaseView, Trouble, Unavailable};
@@ -37,8 +42,12 @@ struct Inner {
     source: Arc<dyn Source>,
     clock: Clock,
     habits: Habits,
+    /// Where sessions are kept for the next start.
+    store: Store,
     /// Told of every change of a lease that may need a person, and of every new set of plans.
     people: watch::Sender<()>,
+    /// Told of every new set of plans.
+    plans: watch::Sender<()>,
 }
 
 /// How long leases are kept, and when a person is asked.
@@ -66,14 +75,29 @@ struct Entry {
 }
 
 impl Broker {
-    /// A broker for `plans`, which starts at once to take the credentials of the eager ones.
+    /// A broker for `plans` that keeps everything in memory alone.
     ///
-    /// A lease that nobody asked for during `habits.idle` is let go. Must be called within a tokio runtime; the
-    /// leases' tasks live there until [`Broker::stop`].
+    /// Must be called within a tokio runtime, as [`Broker::with_store`] must.
     #[must_use]
     pub fn start(
         plans: impl IntoIterator<Item = Plan>,
         source: Arc<dyn Source>,
+        clock: Clock,
+        habits: Habits,
+    ) -> Self {
+        Self::with_store(plans, source, Store::none(), clock, habits)
+    }
+
+    /// A broker for `plans`, which starts at once to take the credentials of the eager ones, and keeps sessions in
+    /// `store`, where those of an earlier start are.
+    ///
+    /// A lease that nobody asked for during `habits.idle` is let go. Must be called within a tokio runtime; the
+    /// leases' tasks live there until [`Broker::stop`].
+    #[must_use]
+    pub fn with_store(
+        plans: impl IntoIterator<Item = Plan>,
+        source: Arc<dyn Source>,
+        store: Store,
         clock: Clock,
         habits: Habits,
     ) -> Self {
@@ -84,9 +108,14 @@ impl Broker {
             source,
             clock,
             habits,
+            store,
             people: watch::Sender::new(()),
+            plans: watch::Sender::new(()),
         }));
         broker.replace(plans);
+        if broker.0.store.keeps() {
+            lock(&broker.0.tasks).spawn(tending::tend(Arc::downgrade(&broker.0)));
+        }
         broker
     }
 
@@ -100,18 +129,12 @@ impl Broker {
             (entry.plan.profile.clone(), entry)
         };
         let profiles: Arc<Profiles> = Arc::new(plans.into_iter().map(entry).collect());
-        let mut wanted = HashSet::new();
-        let mut eager = HashSet::new();
-        for entry in profiles.values() {
-            let mut key = Some(entry.plan.lease_key());
-            if entry.plan.eager {
-                eager.extend(key.clone());
-            }
-            while let Some(it) = key {
-                key = it.parent();
-                wanted.insert(it);
-            }
-        }
+        let wanted: HashSet<_> = profiles.values().flat_map(|it| keys(&it.plan)).collect();
+        let eager: HashSet<_> = profiles
+            .values()
+            .filter(|entry| entry.plan.eager)
+            .map(|entry| entry.plan.lease_key())
+            .collect();
         self.0.profiles.store(Arc::clone(&profiles));
         lock(&self.0.leases).retain(|key, (lease, task)| {
             lease.keep(eager.contains(key));
@@ -128,6 +151,7 @@ impl Broker {
             self.lease_of(entry).keep(true);
         }
         self.0.people.send_replace(());
+        self.0.plans.send_replace(());
     }
 
     /// The plan of the profile `name`.
@@ -154,10 +178,18 @@ impl Broker {
         self.0.clock
     }
 
-    /// Ends every lease's task and wipes what they hold, save what a reader still has in hand.
+    /// Where sessions are kept for the next start.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Ends every lease's task and wipes what they hold, save what a reader still has in hand. What is kept for the next
+    /// start stays.
     pub async fn stop(&self) {
         let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
         tasks.shutdown().await;
+        self.0.store.settle().await;
         for (lease, _) in lock(&self.0.leases).values() {
             lease.clear();
         }
@@ -180,6 +212,7 @@ impl Broker {
                 parent,
                 people,
                 Arc::clone(&self.0.source),
+                Sealed::new(&self.0.store, key),
                 self.0.clock,
                 self.0.habits,
             );

@@ -49,7 +49,7 @@ use crate::config::mfa::Devices;
 use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
 
-pub use daemon::DaemonSettings;
+pub use daemon::{DaemonSettings, StoreKind};
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
 pub use explain::{explain, explain_for};
 pub use fault::Faults;

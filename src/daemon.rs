@@ -7,6 +7,7 @@ mod fault;
 mod notice;
 mod signals;
 mod state;
+mod store_key;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,8 @@ impl Daemon {
         let plans = std::mem::take(&mut config.plans);
         let DaemonSettings { idle, mfa_warning, .. } = config.daemon;
         let habits = Habits { idle, mfa_warning };
-        let broker = Broker::start(plans, source, clock, habits);
+        let store = store_key::open(config.daemon.store, &state, surroundings, key.clone());
+        let broker = Broker::with_store(plans, source, store, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
         let endpoints = statuses(&config, &doors);
         let mut containers = Vec::new();

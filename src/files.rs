@@ -28,6 +28,22 @@ pub fn read_text(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> 
     read(path, cap, None)
 }
 
+/// Reads the whole of a file that holds a secret, as [`read_secret`] does, which need not be text.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_secret_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
+    bytes(path, cap, Some(Secrecy::Own))
+}
+
+/// Reads the whole of a file whose secrecy is its writer's business, at most `cap` bytes, which need not be text.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
+    bytes(path, cap, None)
+}
+
 /// Makes `path` hold `content`: written beside it with `mode`, synced, and renamed over it, so that a reader sees
 /// the old or the new content and a crash leaves one of them.
 ///
@@ -155,6 +171,13 @@ enum Secrecy {
 }
 
 fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<String>, FileFault> {
+    let bytes = bytes(path, cap, secrecy)?;
+    let not_text = |_| FileFault { path: path.to_owned(), problem: FileProblem::NotText };
+    let text = std::str::from_utf8(&bytes).map_err(not_text)?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn bytes(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<Vec<u8>>, FileFault> {
     let fault = |problem| FileFault { path: path.to_owned(), problem };
     let io_fault = |error| fault(FileProblem::Io(error));
     // Opening a pipe would wait for its writer.
@@ -180,8 +203,7 @@ fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<Str
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > cap {
         return Err(fault(FileProblem::TooLarge(cap)));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| fault(FileProblem::NotText))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    Ok(bytes)
 }
 
 fn check_owner(owner: u32, mode: u32, me: u32) -> Result<(), FileProblem> {

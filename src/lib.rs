@@ -8,11 +8,15 @@
 //! model  <-  policy  <-  { config, source }  <-  { broker, iam }  <-  endpoint  <-  daemon, cli
 //! ```
 //!
+//! [`store`] keeps sealed files for [`source`], [`broker`] and what is above them.
+//!
 //! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`keyring`], [`seal`],
 //! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
 pub mod policy;
+
+pub mod store;
 
 pub mod config;
 pub mod source;

@@ -1,7 +1,11 @@
-//! Keyed hashes: the proof that a token or a ticket was made here.
+//! Keys, and what is made with them: tags, the proof that a token or a ticket was made here; and seals, which hide what
+//! they protect (`sealing.rs`).
 //!
-//! One key, 32 random bytes in a file that only the daemon reads, makes them all; a label keeps the tags of one
-//! purpose from passing for those of another. What is tagged stays readable: nothing is hidden here.
+//! A key is 32 random bytes that only the daemon reads; a label keeps what is made for one purpose from passing for
+//! what is made for another. What is tagged stays readable.
+
+mod fingerprint;
+mod sealing;
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -15,6 +19,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use fingerprint::fingerprint;
+
 /// The bytes of a tag.
 pub const TAG_LEN: usize = 32;
 
@@ -27,6 +33,14 @@ impl Key {
     #[must_use]
     pub fn new(bytes: [u8; KEY_LEN]) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// The key that `secret` gives, which is at least as hard to guess as a key (HKDF-Extract, RFC 5869); `None` where it
+    /// is shorter than one.
+    #[must_use]
+    pub fn extract(secret: &[u8]) -> Option<Self> {
+        let salt = Self::new([0; KEY_LEN]);
+        (secret.len() >= KEY_LEN).then(|| Self::new(salt.tag(b"key", &[secret])))
     }
 
     /// Reads the key in the file `path`, or makes one there, with mode 0600.
@@ -112,7 +126,7 @@ impl fmt::Display for KeyFault {
             KeyProblem::Io(error) => write!(f, "the key file {path} cannot be used: {error}"),
             KeyProblem::NotAKey => write!(
                 f,
-                "{path} is not a file of {KEY_LEN} bytes; remove it to have a new key made (tickets and tokens end with it)"
+                "{path} is not a file of {KEY_LEN} bytes; remove it to have a new key made (what the old one made ends with it)"
             ),
             KeyProblem::OpenToOthers(mode) => {
                 write!(f, "{path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
@@ -171,7 +185,7 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// The bytes of a key: as many as the hash gives, more would add nothing (RFC 2104, section 3).
-const KEY_LEN: usize = 32;
+pub const KEY_LEN: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Forget(oneshot::Sender<()>),
     /// Do not wait for the end of a pause: what was in the way may be mended.
     Hurry(Option<oneshot::Sender<()>>),
+    /// The store can keep things now.
+    Keep,
     /// Ask the STS now, whatever is held; but not where something else than this key is held already.
     Refresh { instead_of: Option<String>, done: oneshot::Sender<()> },
 }
@@ -196,6 +198,12 @@ impl Lease {
     /// The same, carried out when this returns: nobody is told the old failure any more.
     pub(super) async fn resume(&self) {
         self.command(|done| Command::Hurry(Some(done)), Instant::now() + RESUME_DEADLINE).await;
+    }
+
+    /// Tells that the store can keep things now, and may have something.
+    pub(super) fn store_opened(&self) {
+        // A task with a full queue keeps what it gets next.
+        let _ = self.0.commands.try_send(Command::Keep);
     }
 
     /// Forgets what readers see; for a lease whose task has ended.

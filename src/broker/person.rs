@@ -3,7 +3,7 @@
 //! A plan needs a person at one hop at most, the first that carries a code read off a device, or a token that a person
 //! consents to. What is answered there serves every profile behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::broker::tending::keys;
 use crate::broker::{Broker, Held, Lease, LeaseView, Unavailable, lock};
 use crate::model::{
     Call, CodeSource, Failure, FailureKind, Hop, LeaseKey, MfaDevice, MfaSerial, OidcClient,
@@ -195,11 +196,11 @@ impl Broker {
         }
         let from_people = |hop: &Hop| hop.call.device().is_some() || oidc(&hop.call).is_some();
         let first = first(&plan, from_people).unwrap_or_else(|| plan.lease_key());
+        // Those too that nobody has asked for yet: there may be a session of an earlier start.
+        let keys: BTreeSet<_> = self.plans().iter().flat_map(|plan| keys(plan)).collect();
         let mut behind: BTreeMap<usize, Vec<Lease>> = BTreeMap::new();
-        for (key, (lease, _)) in &*lock(&self.0.leases) {
-            if key.starts_with(&first) {
-                behind.entry(key.through.len()).or_default().push(lease.clone());
-            }
+        for key in keys.into_iter().filter(|key| key.starts_with(&first)) {
+            behind.entry(key.through.len()).or_default().push(self.lease_for(key));
         }
         // What comes first in the chains goes first, so that nothing is taken anew from it.
         let deadline = Instant::now() + SIGN_OUT_DEADLINE;
@@ -261,7 +262,7 @@ impl Broker {
     }
 
     /// The leases at which plans need a person, what for, and for which profiles.
-    fn needs(&self) -> BTreeMap<LeaseKey, (Need, Vec<ProfileName>)> {
+    pub(super) fn needs(&self) -> BTreeMap<LeaseKey, (Need, Vec<ProfileName>)> {
         let mut needs = BTreeMap::new();
         for plan in self.plans() {
             if let Some((key, need)) = need(&plan) {

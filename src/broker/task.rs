@@ -1,6 +1,8 @@
 //! The task that owns a lease: it sleeps until its policy says so, or is woken; asks for one hop; and swaps what
 //! readers see.
 
+mod keeping;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::broker::lease::{Command, Shared};
+use crate::broker::sealed::Sealed;
 use crate::broker::{Habits, Held, Lease, LeaseView, Trouble, Unavailable};
 use crate::model::{
     Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, OidcGrant,
@@ -26,6 +29,8 @@ pub(super) struct LeaseTask {
     root: Root,
     hop: Hop,
     source: Arc<dyn Source>,
+    /// What is kept for the next start; `None` where nothing is.
+    sealed: Option<Sealed>,
     clock: Clock,
     habits: Habits,
     /// Whether what the hop stands on is the sign-in of a person who acts where nobody tells us: in a browser, or with
@@ -51,6 +56,7 @@ impl LeaseTask {
         parent: Option<Lease>,
         people: Option<watch::Sender<()>>,
         source: Arc<dyn Source>,
+        sealed: Option<Sealed>,
         clock: Clock,
         habits: Habits,
     ) -> (Lease, Self) {
@@ -73,6 +79,7 @@ impl LeaseTask {
             root,
             hop: key.last.clone(),
             source,
+            sealed,
             clock,
             habits,
             signs_in_elsewhere,
@@ -90,10 +97,13 @@ impl LeaseTask {
         let sts = self.hop.sts.to_string();
         async move {
             loop {
+                if self.may_take_up() {
+                    self.take_up().await;
+                }
                 let now = self.clock.now();
                 match next_step(&self.standing(now), self.habits.idle, now) {
                     Step::Attempt => self.attempt().await,
-                    Step::LetGo => self.let_go(),
+                    Step::LetGo => self.end(now).await,
                     Step::Park => self.pause(None).await,
                     Step::Sleep(until) => self.pause(Some(until)).await,
                 }
@@ -142,6 +152,7 @@ impl LeaseTask {
                     self.shared.forget_askers();
                     self.view.trouble = None;
                     self.let_go();
+                    self.remove().await;
                     // Whoever wished it may be gone.
                     let _ = done.send(());
                 }
@@ -154,6 +165,9 @@ impl LeaseTask {
                         let _ = done.send(());
                     }
                 }
+                Command::Keep if self.view.held.is_some() => self.keep().await,
+                // What is looked for then may be there.
+                Command::Keep => {}
                 Command::Refresh { instead_of, done } => {
                     self.shared.touch(self.clock.now());
                     if instead_of.is_none_or(|key| self.is_to_replace(&key)) {
@@ -215,6 +229,7 @@ impl LeaseTask {
         });
         self.view.asking = false;
         self.wanted = false;
+        let is_new = outcome.is_ok();
         match outcome {
             Ok(credentials) => self.succeed(credentials),
             Err(failure) => self.fail(failure),
@@ -228,9 +243,19 @@ impl LeaseTask {
             () = self.shared.wake.notified() => {}
             () = std::future::ready(()) => {}
         }
+        if is_new {
+            // Readers have it already; whoever logged in is told when it is safe.
+            self.keep().await;
+        }
     }
 
     fn succeed(&mut self, credentials: SessionCredentials) {
+        self.hold(credentials, "lease renewed");
+        self.view.issuances += 1;
+    }
+
+    /// Holds `credentials` from now on; `how` they came is for the log.
+    fn hold(&mut self, credentials: SessionCredentials, how: &str) {
         let validity = &credentials.validity;
         let renew_at = if self.takes_a_person() {
             ask_again_at(validity, self.habits.mfa_warning)
@@ -241,12 +266,11 @@ impl LeaseTask {
             access_key_id = credentials.access_key_id,
             expires_at = timestamp(credentials.validity.expires()),
             renew_at = timestamp(renew_at),
-            "lease renewed"
+            "{how}"
         );
         let role_arn = self.hop.call.role_arn().cloned();
         self.failed = Streak::default();
         self.view.trouble = None;
-        self.view.issuances += 1;
         self.view.held = Some(Arc::new(Held::new(credentials, role_arn, renew_at)));
     }
 

@@ -1,7 +1,7 @@
 //! The broker against a source of its own, in paused time.
 
 mod person;
-mod script;
+pub(super) mod script;
 mod settling;
 
 use tokio::time::{advance, sleep};

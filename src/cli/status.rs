@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::cli::client::Daemon;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::{print, table};
-use crate::endpoint::control::wire::{ProfileState, ProfileStatus, Status};
+use crate::endpoint::control::wire::{ProfileState, ProfileStatus, Status, StoreStatus};
 use crate::model::{Clock, ProfileName};
 
 /// Prints the state of all profiles, or of one, by which it then exits.
@@ -48,6 +48,7 @@ fn render(status: &Status, now: SystemTime) -> String {
         status.pid,
         table::when(Some(&status.started), now)
     );
+    text.push_str(&render_store(&status.store));
     let endpoints = status.endpoints.iter().map(|endpoint| {
         vec![endpoint.kind.clone(), endpoint.name.clone(), endpoint.address.clone()]
     });
@@ -67,6 +68,20 @@ fn render(status: &Status, now: SystemTime) -> String {
             vec![session.serial.clone(), word(session.state).to_owned(), ends]
         });
         text.push_str(&table::columns(&["MFA SESSION", "STATE", "ENDS"], rows));
+    }
+    text
+}
+
+fn render_store(store: &StoreStatus) -> String {
+    let mut text = match &store.key {
+        Some(key) => format!("sessions are sealed on disk, with the key in {key}\n"),
+        None => "sessions are kept in memory alone\n".to_owned(),
+    };
+    if let Some(trouble) = &store.trouble {
+        let _ = writeln!(text, "sessions: {trouble}");
+    }
+    if store.set_aside > 0 {
+        let _ = writeln!(text, "sessions: {} set aside (*.bad), the log says why", store.set_aside);
     }
     text
 }
@@ -157,6 +172,11 @@ mod tests {
         }
     }
 
+    fn store() -> StoreStatus {
+        let key = Some("the file /var/lib/credbroker/store.key".into());
+        StoreStatus { kind: "sealed".into(), key, trouble: None, set_aside: 0 }
+    }
+
     fn refused() -> ProfileStatus {
         ProfileStatus {
             profile: "team/prod admin".into(),
@@ -187,6 +207,7 @@ mod tests {
                 kind: "container".into(),
                 address: "127.0.0.1:9911".into(),
             }],
+            store: store(),
             profiles: vec![reader(), refused()],
         };
         let now = parse_timestamp("2026-01-02T03:00:00Z").unwrap();
@@ -194,6 +215,7 @@ mod tests {
             render(&status, now),
             "\
 credbroker 0.1.0, process 42, started 5 h ago
+sessions are sealed on disk, with the key in the file /var/lib/credbroker/store.key
 
 ENDPOINT   NAME   ADDRESS
 container  local  127.0.0.1:9911
@@ -204,6 +226,18 @@ team/prod admin  refused  -            -          -          0
 
 team/prod admin: the role does not trust you; ask its owner (AccessDenied, 60 s ago)
 "
+        );
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_the_store_is_told() {
+        let trouble = Some("the keyring is locked; sign in to the desktop".into());
+        let waiting = StoreStatus { kind: "memory".into(), key: None, trouble, set_aside: 2 };
+        assert_eq!(
+            render_store(&waiting),
+            "sessions are kept in memory alone\n\
+             sessions: the keyring is locked; sign in to the desktop\n\
+             sessions: 2 set aside (*.bad), the log says why\n"
         );
     }
 
@@ -251,6 +285,7 @@ sessions    3
             pid: 42,
             started: "2026-01-01T22:00:00Z".into(),
             endpoints: Vec::new(),
+            store: store(),
             profiles: vec![admin.clone(), admin],
         };
         let told = render(&status, now);

@@ -16,6 +16,8 @@ pub struct DaemonSettings {
     pub state_dir: PathBuf,
     /// The control socket.
     pub control: PathBuf,
+    /// Where sessions are kept; sealed on disk unless the file says otherwise.
+    pub store: StoreKind,
     /// How long a lease that nobody asks for is kept; two hours unless the file says otherwise.
     pub idle: Duration,
     /// How long before the end of an MFA session a person is told; twenty minutes unless the file says otherwise.
@@ -24,20 +26,29 @@ pub struct DaemonSettings {
     pub notify: Option<CommandLine>,
 }
 
+/// Where sessions are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory alone.
+    Memory,
+    /// In the state directory too, encrypted, so that they outlive a restart.
+    #[default]
+    Sealed,
+}
+
 /// Reads the `[daemon]` table, which may be left out.
 pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<DaemonSettings> {
     let mut state_dir = None;
     let mut control = None;
     let mut idle = None;
+    let mut store = None;
     let mut mfa_warning = None;
     let mut notify = None;
     if let Some(mut table) = table {
         state_dir = table.string("state_dir").and_then(|path| context.absolute(&path));
         control = table.string("control").and_then(|path| context.absolute(&path));
         idle = table.duration("idle").and_then(|idle| check_idle(idle, context));
-        if let Some(store) = table.string("store") {
-            check_store(&store, context);
-        }
+        store = table.string("store").and_then(|store| read_store(&store, context));
         mfa_warning =
             table.duration("mfa_warning").and_then(|warning| check_mfa_warning(warning, context));
         notify = table.take("notify").and_then(|node| context.command(&node));
@@ -57,6 +68,7 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
     Some(DaemonSettings {
         state_dir,
         control,
+        store: store.unwrap_or_default(),
         idle: idle.unwrap_or(DEFAULT_IDLE),
         mfa_warning: mfa_warning.unwrap_or(DEFAULT_MFA_WARNING),
         notify: notify.map(|command| command.value),
@@ -91,14 +103,17 @@ fn check_mfa_warning(warning: At<Duration>, context: &Context<'_>) -> Option<Dur
     None
 }
 
-fn check_store(store: &At<String>, context: &Context<'_>) {
-    let title = match store.value.as_str() {
-        "memory" => return,
-        "sealed" => "`store = \"sealed\"` is not supported by this version".to_owned(),
-        other => format!("`store` is never {}", quoted(other)),
-    };
-    let fault = Fault::error(store.span.clone(), title);
-    context.findings.add(fault.help("write store = \"memory\", or take it out"));
+fn read_store(store: &At<String>, context: &Context<'_>) -> Option<StoreKind> {
+    match store.value.as_str() {
+        "memory" => Some(StoreKind::Memory),
+        "sealed" => Some(StoreKind::Sealed),
+        other => {
+            let title = format!("`store` is never {}", quoted(other));
+            let fault = Fault::error(store.span.clone(), title);
+            context.findings.add(fault.help("it takes \"sealed\" or \"memory\""));
+            None
+        }
+    }
 }
 
 fn check_socket_path(path: &At<PathBuf>, context: &Context<'_>) {

@@ -3,6 +3,8 @@
 //! ```text
 //! epoch         the epoch of tickets, raised when all of them are to end
 //! lock          locked while a daemon runs
+//! sessions/     sealed sessions, a file each (written by the store)
+//! store.key     what they are sealed with, where no better place has the key; mode 0600
 //! token.key     what tickets and IMDS tokens are signed with; mode 0600
 //! port-NAME     the free port that the endpoint NAME was given
 //! mfa/          which MFA codes were sent (written by the source, before each is sent)
@@ -78,6 +80,16 @@ impl StateDirectory {
     /// What tickets and tokens are signed with, so that they outlive a restart.
     pub(super) fn token_key(&self) -> Result<Key, KeyFault> {
         Key::load_or_create(&self.path.join("token.key"))
+    }
+
+    /// Where sealed sessions are.
+    pub(super) fn sessions(&self) -> PathBuf {
+        self.path.join("sessions")
+    }
+
+    /// The file of the key that sessions are sealed with, where no better place has it.
+    pub(super) fn store_key(&self) -> PathBuf {
+        self.path.join("store.key")
     }
 
     /// The epoch of tickets, which is raised for good.

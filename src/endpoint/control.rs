@@ -23,7 +23,7 @@ use crate::broker::{Form, Lease};
 use crate::endpoint::control::refusal::{
     Denied, bad_request, forbidden, misconfigured, unavailable,
 };
-use crate::endpoint::control::view::{client, entry, nearest, status, ticket};
+use crate::endpoint::control::view::{client, entry, nearest, status, store, ticket};
 use crate::endpoint::control::wire::{
     EndpointStatus, ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
 };
@@ -200,6 +200,7 @@ impl Control {
             pid: std::process::id(),
             started: timestamp(self.started),
             endpoints: self.endpoints.clone(),
+            store: store(self.desk.broker().store().condition()),
             profiles: profiles.collect(),
         }
     }

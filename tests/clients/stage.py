@@ -102,6 +102,10 @@ class Stage:
             rows.mkdir(exist_ok=True)
             (rows / f"{fault}.json").write_text(json.dumps(row))
 
+    def secrets(self):
+        """All that was noted so far."""
+        return set(self._secrets.read_text().split("\n")) - {""}
+
     def secret(self, *values):
         """Notes what must be seen nowhere."""
         with open(self._secrets, "a") as file:

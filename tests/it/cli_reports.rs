@@ -19,7 +19,7 @@ fn status() -> String {
         r#","access_key_id":"ASIAEXAMPLE","issued":"2026-01-01T00:00:00Z","expires":"2999-01-01T00:00:00Z","remaining_seconds":9"#,
     );
     format!(
-        r#"{{"version":"9.9.9","pid":7,"started":"{started}","endpoints":[{{"name":"local","kind":"container","address":"127.0.0.1:9911"}}],"profiles":[{held}]}}"#
+        r#"{{"version":"9.9.9","pid":7,"started":"{started}","endpoints":[{{"name":"local","kind":"container","address":"127.0.0.1:9911"}}],"store":{{"kind":"memory","set_aside":0}},"profiles":[{held}]}}"#
     )
 }
 

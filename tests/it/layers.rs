@@ -120,14 +120,16 @@ fn allowed(layer: &str) -> Option<(&'static [&'static str], bool)> {
     Some(match layer {
         "model" => (&[], false),
         "policy" => (&["model"], false),
-        "config" | "source" => (&["model", "policy"], true),
-        "broker" | "iam" => (&["model", "policy", "config", "source"], true),
-        "endpoint" => (&["model", "policy", "config", "source", "broker"], true),
-        "daemon" => (&["model", "policy", "config", "source", "broker", "endpoint"], true),
+        "store" => (&[], true),
+        "config" => (&["model", "policy"], true),
+        "source" => (&["model", "policy", "store"], true),
+        "broker" | "iam" => (&["model", "policy", "store", "config", "source"], true),
+        "endpoint" => (&["model", "policy", "store", "config", "source", "broker"], true),
+        "daemon" => (&["model", "policy", "store", "config", "source", "broker", "endpoint"], true),
         "cli" => (
             &[
-                "model", "policy", "config", "source", "broker", "iam", "endpoint", "daemon",
-                "sandbox",
+                "model", "policy", "store", "config", "source", "broker", "iam", "endpoint",
+                "daemon", "sandbox",
             ],
             true,
         ),

@@ -28,6 +28,7 @@ mod papers;
 mod policies;
 mod providers;
 mod reactions;
+mod restart;
 mod rotation;
 mod sandbox;
 mod sts_calls;

@@ -15,6 +15,7 @@ use credbroker::model::{
 use credbroker::policy::{Access, Action, Decision};
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::source::{Codes, Live, Oidc, Source, Sts};
+use credbroker::store::Store;
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 use totp_rs::{Builder, Secret};
@@ -24,17 +25,17 @@ use crate::leaks::Kept;
 use crate::wire::{anybody, name};
 
 /// A daemon without its sockets, and an STS.
-struct World {
-    broker: Broker,
-    clock: Clock,
-    directory: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) clock: Clock,
+    pub(crate) directory: tempfile::TempDir,
     sandbox: Sandbox,
     source: Arc<Live>,
 }
 
 impl World {
     /// A world in which codes come from `code`, ten seconds after a device has changed its code.
-    fn new(code: &str) -> Self {
+    pub(crate) fn new(code: &str) -> Self {
         Self::with(code, "auto", SEED)
     }
 
@@ -50,18 +51,23 @@ impl World {
         write("me.seed", seed);
         write("config.toml", &CONFIG.replace("CODE", code).replace("SESSION", session));
         fs::create_dir(directory.path().join("state")).unwrap();
-        let (source, broker) = start(directory.path(), clock, &sandbox);
+        let (source, broker) = start(directory.path(), clock, &sandbox, Store::none());
         Self { broker, clock, directory, sandbox, source }
     }
 
     /// Ends the daemon and starts another on the same state.
     async fn restart(&mut self) {
         self.broker.stop().await;
-        let (source, broker) = start(self.directory.path(), self.clock, &self.sandbox);
+        self.start(self.clock, Store::none());
+    }
+
+    /// Drops the daemon as it is, which goes by `clock` and keeps its sessions in `store` from now on.
+    pub(crate) fn start(&mut self, clock: Clock, store: Store) {
+        let (source, broker) = start(self.directory.path(), clock, &self.sandbox, store);
         (self.source, self.broker) = (source, broker);
     }
 
-    fn lease(&self, profile: &str) -> Lease {
+    pub(crate) fn lease(&self, profile: &str) -> Lease {
         let caller = anybody(Channel::Container);
         let caller = credbroker::model::Caller { uid: Some(1000), ..caller };
         match Access::new(1000).decide(&caller, &name(profile), Action::Use) {
@@ -70,12 +76,12 @@ impl World {
         }
     }
 
-    async fn ask(&self, profile: &str) -> Result<Arc<Held>, Failure> {
+    pub(crate) async fn ask(&self, profile: &str) -> Result<Arc<Held>, Failure> {
         failure_of(self.lease(profile).credentials(Duration::from_mins(1)).await)
     }
 
     /// Takes the session anew, as `login` does once a code was delivered.
-    async fn renew(&self) -> Result<Arc<Held>, Failure> {
+    pub(crate) async fn renew(&self) -> Result<Arc<Held>, Failure> {
         failure_of(self.lease("session").refresh(Duration::from_mins(1)).await)
     }
 
@@ -84,22 +90,22 @@ impl World {
         plan.last.call.device().unwrap().clone()
     }
 
-    fn deliver(&self, code: &str) -> Result<(), Failure> {
+    pub(crate) fn deliver(&self, code: &str) -> Result<(), Failure> {
         self.source.people().unwrap().codes.deliver(&self.device(), code.into())
     }
 
     /// What the device shows `ahead` seconds from now.
-    fn shown(&self, ahead: i64) -> String {
+    pub(crate) fn shown(&self, ahead: i64) -> String {
         let totp = Builder::new().with_secret(Secret::try_from_base32(SEED).unwrap());
         let now = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         totp.build().unwrap().generate(now.checked_add_signed(ahead).unwrap()).to_string()
     }
 
-    fn sessions(&self) -> u64 {
+    pub(crate) fn sessions(&self) -> u64 {
         self.sandbox.counts().of(Operation::GetSessionToken).asked
     }
 
-    fn roles(&self) -> u64 {
+    pub(crate) fn roles(&self) -> u64 {
         self.sandbox.counts().of(Operation::AssumeRole).asked
     }
 
@@ -111,7 +117,12 @@ impl World {
     }
 }
 
-fn start(directory: &std::path::Path, clock: Clock, sandbox: &Sandbox) -> (Arc<Live>, Broker) {
+fn start(
+    directory: &std::path::Path,
+    clock: Clock,
+    sandbox: &Sandbox,
+    store: Store,
+) -> (Arc<Live>, Broker) {
     let surroundings = Surroundings {
         home: Some(directory.to_owned()),
         host: "here".to_owned(),
@@ -127,7 +138,7 @@ fn start(directory: &std::path::Path, clock: Clock, sandbox: &Sandbox) -> (Arc<L
     let daemon = config.daemon;
     let habits = Habits { idle: daemon.idle, mfa_warning: daemon.mfa_warning };
     let asked: Arc<dyn Source> = source.clone();
-    let broker = Broker::start(config.plans, asked, clock, habits);
+    let broker = Broker::with_store(config.plans, asked, store, clock, habits);
     (source, broker)
 }
 

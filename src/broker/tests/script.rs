@@ -141,7 +141,7 @@ pub(super) fn plan_of_sign_in(profile: &str, roles: &[&str]) -> Plan {
     plan
 }
 
-pub(super) fn device() -> MfaDevice {
+pub(in crate::broker) fn device() -> MfaDevice {
     let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
     MfaDevice { serial, code: CodeSource::Prompt }
 }
@@ -174,7 +174,7 @@ fn hop(role: &str) -> Hop {
 }
 
 /// A plan whose roles stand behind an MFA session that a person is asked for.
-pub(super) fn mfa_plan(profile: &str, roles: &[&str]) -> Plan {
+pub(in crate::broker) fn mfa_plan(profile: &str, roles: &[&str]) -> Plan {
     let mut plan = plan(profile, roles);
     let serial = MfaSerial::parse("arn:aws:iam::123456789012:mfa/me").unwrap();
     let device = Some(MfaDevice { serial, code: CodeSource::Prompt });
@@ -183,7 +183,7 @@ pub(super) fn mfa_plan(profile: &str, roles: &[&str]) -> Plan {
     plan
 }
 
-pub(super) fn plan(profile: &str, roles: &[&str]) -> Plan {
+pub(in crate::broker) fn plan(profile: &str, roles: &[&str]) -> Plan {
     let (last, through) = roles.split_last().unwrap();
     Plan {
         profile: ProfileName::parse(profile).unwrap(),

@@ -7,11 +7,12 @@ use zeroize::Zeroizing;
 
 use crate::broker::LeaseView;
 use crate::endpoint::control::wire::{
-    ClientView, MfaSession, ProfileEntry, ProfileState, ProfileStatus, Trouble,
+    ClientView, MfaSession, ProfileEntry, ProfileState, ProfileStatus, StoreStatus, Trouble,
 };
 use crate::endpoint::desk::sentence;
 use crate::endpoint::render::{self, Value};
 use crate::model::{Dialect, FailureKind, MfaSerial, Plan, timestamp};
+use crate::store::{Condition, Keeping};
 
 /// The profile as `list` shows it.
 pub(super) fn entry(plan: &Plan) -> ProfileEntry {
@@ -70,6 +71,17 @@ fn state(view: &LeaseView, now: SystemTime) -> ProfileState {
         (None, None) if view.asking => ProfileState::Asking,
         (None, None) => ProfileState::Idle,
     }
+}
+
+/// Where sessions are kept.
+pub(super) fn store(condition: Condition) -> StoreStatus {
+    let Condition { keeping, trouble, aside } = condition;
+    let (kind, key, looked_for) = match keeping {
+        Keeping::Memory => ("memory", None, None),
+        Keeping::Sealed(place) => ("sealed", Some(place.to_string()), None),
+        Keeping::Waiting => ("memory", None, Some("the key is being looked for".to_owned())),
+    };
+    StoreStatus { kind: kind.to_owned(), key, trouble: trouble.or(looked_for), set_aside: aside }
 }
 
 /// What a client of the profile is told.

@@ -31,6 +31,8 @@ pub struct Status {
     pub started: String,
     /// What it listens on.
     pub endpoints: Vec<EndpointStatus>,
+    /// Where sessions are kept.
+    pub store: StoreStatus,
     /// The profiles, by name.
     pub profiles: Vec<ProfileStatus>,
 }
@@ -44,6 +46,21 @@ pub struct EndpointStatus {
     pub kind: String,
     /// Its socket address or path.
     pub address: String,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// `sealed` on disk, so that they outlive a restart, or in `memory` alone.
+    pub kind: String,
+    /// Where the key is that they are sealed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What is in the way, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// How many files were damaged or of another key, and are set aside as `*.bad`.
+    pub set_aside: usize,
 }
 
 /// The profiles that the caller may have.
