@@ -1,7 +1,7 @@
 //! `keys`: the access keys of a profile's user, looked after by the person who calls this.
 //!
-//! No daemon is asked. The configuration is read here, the key where it says, and IAM is called with that key, or with a
-//! session that an MFA code was given for.
+//! No daemon is asked. The configuration is read here, the key where it says, and IAM, or a Ceph gateway, is called with that
+//! key, or with a session that an MFA code was given for.
 
 pub(super) mod arguments;
 mod create;

@@ -52,6 +52,7 @@ impl Ceph {
 
     /// Makes one more, of the id `id` if it is given, with a secret that the gateway makes (`PUT /admin/user?key`).
     pub(super) async fn create(&self, id: Option<&str>) -> Result<NewKey, Failure> {
+        let is_written_down = id.is_some();
         let id = id.map_or_else(Self::random_id, |id| Ok(id.to_owned()))?;
         let holder = self.holder().await?;
         if holder.has(&id).is_some() {
@@ -59,7 +60,8 @@ impl Ceph {
             let message = format!("there is a key {id} already; run this again");
             return Err(Failure::new(FailureKind::Refused, "KeyExists", message));
         }
-        let made = self.put(&holder, &id, &[("generate-key", "true")]).await?;
+        let made = self.put(&holder, &id, &[("generate-key", "true")]).await;
+        let made = made.map_err(|it| if is_written_down { it } else { perhaps_made(it, &id) })?;
         let key = LongTermKey { access_key_id: id, secret_access_key: made.secret_key };
         let status = made.active.map(Flag::status);
         Ok(NewKey { key, status, user: made.user })
@@ -157,6 +159,18 @@ impl Holder {
             .split_once(':')
             .map_or((&*self.name, None), |(user, subuser)| (user, Some(subuser)))
     }
+}
+
+/// The failure to make a key of which nobody else knows: without an answer it may be there all the same.
+fn perhaps_made(failure: Failure, id: &str) -> Failure {
+    if failure.kind != FailureKind::Unreachable {
+        return failure;
+    }
+    let message = format!(
+        "{}; where `credbroker keys list` shows {id}, it was made all the same, and is to be deleted, as its secret is lost",
+        failure.message
+    );
+    Failure { message, ..failure }
 }
 
 fn unknown(holder: &Holder, id: &str) -> Failure {

@@ -104,6 +104,22 @@ async fn no_key_that_is_there_gets_another_secret_by_being_made_again() {
 }
 
 #[tokio::test]
+async fn a_key_that_may_be_there_without_an_answer_is_named() {
+    let exists = r#"{"Code":"KeyExists"}"#;
+    for (status, body, id, is_named) in
+        [(500, "", None, true), (409, exists, None, false), (500, "", Some("NAMED"), false)]
+    {
+        let (ceph, script) = gateway([(200, USER), (status, body)]);
+        let failure = ceph.create(id).await.unwrap_err();
+        let asked = script.asked.lock().unwrap()[1].clone();
+        let (_, rest) = asked.split_once("access-key=").unwrap();
+        let (made, _) = rest.split_once('&').unwrap();
+        let says = failure.message.contains(&format!("`credbroker keys list` shows {made}"));
+        assert_eq!(says, is_named, "{failure}");
+    }
+}
+
+#[tokio::test]
 async fn a_subuser_has_keys_of_its_own() {
     let body = USER.replace(
         r#""ten$keeper:sub","access_key":"SUB""#,
