@@ -43,6 +43,8 @@ pub struct Daemon {
     control: (ControlDoor, Control),
     containers: Vec<(TcpDoor, Container)>,
     metadata: Vec<(TcpDoor, Imds)>,
+    /// The search for the store's key in a keyring.
+    seeking: JoinSet<()>,
     /// Kept for its lock.
     _state: StateDirectory,
 }
@@ -83,7 +85,9 @@ impl Daemon {
         let plans = std::mem::take(&mut config.plans);
         let DaemonSettings { idle, mfa_warning, .. } = config.daemon;
         let habits = Habits { idle, mfa_warning };
-        let store = store_key::open(config.daemon.store, &state, surroundings, key.clone());
+        let mut seeking = JoinSet::new();
+        let kind = config.daemon.store;
+        let store = store_key::open(kind, &state, surroundings, key.clone(), &mut seeking);
         let broker = Broker::with_store(plans, source, store, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
         let endpoints = statuses(&config, &doors);
@@ -114,6 +118,7 @@ impl Daemon {
             control: (control_door, control),
             containers,
             metadata,
+            seeking,
             _state: state,
         })
     }
@@ -139,7 +144,7 @@ impl Daemon {
     }
 
     /// Serves until `shutdown` begins, then drains.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub async fn run(mut self, shutdown: Shutdown) {
         let mut serving = JoinSet::new();
         let (door, control) = self.control;
         serving.spawn(serve(door, Arc::new(control), shutdown.clone()));
@@ -153,6 +158,7 @@ impl Daemon {
         telling.spawn(notice::tell(self.broker.clone(), self.config.daemon.notify));
         while serving.join_next().await.is_some() {}
         telling.shutdown().await;
+        self.seeking.shutdown().await;
         self.broker.stop().await;
     }
 }

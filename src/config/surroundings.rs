@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub uid: u32,
     /// Whether `$AWS_ACCESS_KEY_ID` and `$AWS_SECRET_ACCESS_KEY` are both set.
     pub env_has_keys: bool,
+    /// Whether there is a session bus, by `$DBUS_SESSION_BUS_ADDRESS` or by the socket `bus` in `$XDG_RUNTIME_DIR`.
+    pub has_session_bus: bool,
     /// Whether a file with a secret may be missing, as the seed of a device is that is about to be made.
     pub may_lack_secrets: bool,
 }
@@ -78,6 +80,8 @@ impl Surroundings {
             uid: uid.as_raw(),
             env_has_keys: value("AWS_ACCESS_KEY_ID").is_some()
                 && value("AWS_SECRET_ACCESS_KEY").is_some(),
+            has_session_bus: value("DBUS_SESSION_BUS_ADDRESS").is_some()
+                || path("XDG_RUNTIME_DIR").is_some_and(|directory| directory.join("bus").exists()),
             may_lack_secrets: false,
         }
     }

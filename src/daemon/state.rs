@@ -5,6 +5,7 @@
 //! lock          locked while a daemon runs
 //! sessions/     sealed sessions, a file each (written by the store)
 //! store.key     what they are sealed with, where no better place has the key; mode 0600
+//! store.keyring says that the keyring has it
 //! token.key     what tickets and IMDS tokens are signed with; mode 0600
 //! port-NAME     the free port that the endpoint NAME was given
 //! mfa/          which MFA codes were sent (written by the source, before each is sent)
@@ -90,6 +91,16 @@ impl StateDirectory {
     /// The file of the key that sessions are sealed with, where no better place has it.
     pub(super) fn store_key(&self) -> PathBuf {
         self.path.join("store.key")
+    }
+
+    /// The file that says that the keyring has that key.
+    pub(super) fn store_note(&self) -> PathBuf {
+        self.path.join("store.keyring")
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The epoch of tickets, which is raised for good.
