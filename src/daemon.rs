@@ -88,6 +88,7 @@ impl Daemon {
         let mut seeking = JoinSet::new();
         let kind = config.daemon.store;
         let store = store_key::open(kind, &state, surroundings, key.clone(), &mut seeking);
+        source.keep_in(&store);
         let broker = Broker::with_store(plans, source, store, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
         let endpoints = statuses(&config, &doors);

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
+use crate::store::Store;
 
 pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect_to};
 pub(crate) use sts::{CALL_DEADLINE, SdkTime, credentials, provided};
@@ -56,6 +57,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     fn people(&self) -> Option<&People> {
         None
     }
+
+    /// Keeps in `store` what is to outlive the daemon; called once, before anything is asked for.
+    fn keep_in(&self, _store: &Store) {}
 
     /// Takes down where the daemon itself listens, so that it is never asked for what it is to lend.
     fn avoid(&self, _addresses: &[SocketAddr]) {}

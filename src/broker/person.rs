@@ -192,7 +192,7 @@ impl Broker {
     pub async fn sign_out(&self, grant: &Grant) {
         let Some(plan) = self.plan(grant.profile()) else { return };
         if let (Some(client), Ok(people)) = (client(&plan), self.people()) {
-            people.oidc.forget(client);
+            people.oidc.forget(client).await;
         }
         let from_people = |hop: &Hop| hop.call.device().is_some() || oidc(&hop.call).is_some();
         let first = first(&plan, from_people).unwrap_or_else(|| plan.lease_key());
@@ -328,7 +328,8 @@ fn first(plan: &Plan, fits: impl Fn(&Hop) -> bool) -> Option<LeaseKey> {
     Some(key)
 }
 
-fn client(plan: &Plan) -> Option<&OidcClient> {
+/// The client of the OpenID provider that `plan` asks for a token.
+pub(super) fn client(plan: &Plan) -> Option<&OidcClient> {
     plan.hops().find_map(|hop| oidc(&hop.call))
 }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::broker::person::client;
 use crate::broker::{Broker, Inner, Lease, Need, lock, sealed};
 use crate::model::{LeaseKey, Plan};
+use crate::source::Oidc;
 use crate::store::{Id, Store};
 
 /// Tends the store of the broker for as long as that is there, and this is run.
@@ -72,7 +74,9 @@ async fn sweep(broker: &Weak<Inner>, store: &Store) {
         return;
     };
     let known = move || -> HashSet<Id> {
-        plans.iter().flat_map(|plan| keys(plan)).map(|key| sealed::id(&key)).collect()
+        let sessions = plans.iter().flat_map(|plan| keys(plan)).map(|key| sealed::id(&key));
+        let clients = plans.iter().filter_map(|plan| client(plan)).map(Oidc::id);
+        sessions.chain(clients).collect()
     };
     // Other plans have other leases, whose files are not to be removed.
     let still = || news.has_changed().is_ok_and(|changed| !changed);

@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::source::sts::MfaCode;
 use crate::source::{Asking, Codes, Oidc, People, Providers, Source, Sts, key, token};
+use crate::store::Store;
 
 /// A [`Source`] of real keys, real tokens, real people and a real STS.
 #[derive(Debug)]
@@ -89,6 +90,10 @@ impl Source for Live {
 
     fn people(&self) -> Option<&People> {
         Some(&self.people)
+    }
+
+    fn keep_in(&self, store: &Store) {
+        self.people.oidc.keep_in(store.clone());
     }
 
     fn avoid(&self, addresses: &[SocketAddr]) {

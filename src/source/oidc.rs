@@ -1,18 +1,19 @@
 //! Tokens straight from an OpenID provider, kept until shortly before they expire.
 //!
 //! Each client has a place of its own, and in it one exchange at a time: whoever waits for one shares its outcome, so
-//! that a hundred roles cost one token. Nothing is written down: a refresh token that the provider replaces lives as
-//! long as the process.
+//! that a hundred roles cost one token. Only the refresh token that a provider gave last is kept for the next start of the
+//! daemon, in the store.
 
 mod grant;
 mod life;
 mod provider;
+mod refresh;
 mod state;
 mod trouble;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 
 use crate::model::{Clock, Failure, FailureKind, OidcClient};
 use crate::source::oidc::state::State;
+use crate::store::{Id, Store};
 
 /// The tokens of OpenID providers; cloning is cheap.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ pub struct Oidc(Arc<Inner>);
 struct Inner {
     clock: Clock,
     through: Option<SharedHttpConnector>,
+    store: OnceLock<Store>,
     places: Mutex<HashMap<OidcClient, Arc<Place>>>,
 }
 
@@ -38,6 +41,8 @@ struct Place {
     state: Arc<tokio::sync::Mutex<State>>,
     /// How many exchanges have ended.
     ended: Arc<AtomicU64>,
+    /// Whether nothing of it is to be kept any more.
+    forgotten: AtomicBool,
 }
 
 /// What a person does in a browser so that a client gets a token (RFC 8628, section 3.2).
@@ -57,13 +62,30 @@ impl Oidc {
     /// Nobody's tokens yet; they are had over the network.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Inner { clock, through: None, places: Mutex::default() }))
+        Self::with(clock, None)
     }
 
     /// Nobody's tokens yet; all requests go through `connector` in place of the network.
     #[must_use]
     pub fn through(clock: Clock, connector: SharedHttpConnector) -> Self {
-        Self(Arc::new(Inner { clock, through: Some(connector), places: Mutex::default() }))
+        Self::with(clock, Some(connector))
+    }
+
+    fn with(clock: Clock, through: Option<SharedHttpConnector>) -> Self {
+        let (store, places) = (OnceLock::new(), Mutex::default());
+        Self(Arc::new(Inner { clock, through, store, places }))
+    }
+
+    /// Keeps refresh tokens in `store` from now on, and takes up those that are there; to be called once, before any
+    /// token is asked for.
+    pub fn keep_in(&self, store: Store) {
+        let _ = self.0.store.set(store);
+    }
+
+    /// The id under which the store has what is kept of `client`.
+    #[must_use]
+    pub fn id(client: &OidcClient) -> Id {
+        refresh::id(client)
     }
 
     /// A token of `client` that lives long enough to be shown to an STS.
@@ -76,11 +98,14 @@ impl Oidc {
         let seen = place.ended.load(Ordering::Acquire);
         let mut state = Arc::clone(&place.state).lock_owned().await;
         let shared = place.ended.load(Ordering::Acquire) > seen;
+        state.recall().await;
         if let Some(answer) = state.known(shared) {
+            place.remember(&mut state).await;
             return answer;
         }
         whole(async move {
             let outcome = state.renew().await;
+            place.remember(&mut state).await;
             place.ended.fetch_add(1, Ordering::Release);
             outcome
         })
@@ -96,8 +121,10 @@ impl Oidc {
     pub async fn authorize(&self, client: &OidcClient) -> Result<Option<Authorization>, Failure> {
         let place = self.place(client);
         let mut state = Arc::clone(&place.state).lock_owned().await;
+        state.recall().await;
         whole(async move {
             let outcome = state.authorize().await;
+            place.remember(&mut state).await;
             place.ended.fetch_add(1, Ordering::Release);
             outcome
         })
@@ -110,9 +137,17 @@ impl Oidc {
         place.state.lock().await.reject(token);
     }
 
-    /// Forgets every token of `client`, and breaks off the wait for a person.
-    pub fn forget(&self, client: &OidcClient) {
+    /// Forgets every token of `client`, those that are kept too, and breaks off the wait for a person.
+    pub async fn forget(&self, client: &OidcClient) {
+        if let Some(place) = self.places().get(client) {
+            place.forgotten.store(true, Ordering::Release);
+        }
+        self.store().remove(Self::id(client)).await;
         self.places().remove(client);
+    }
+
+    fn store(&self) -> Store {
+        self.0.store.get().cloned().unwrap_or_default()
     }
 
     fn place(&self, client: &OidcClient) -> Arc<Place> {
@@ -120,15 +155,25 @@ impl Oidc {
         if let Some(place) = places.get(client) {
             return Arc::clone(place);
         }
-        let state = State::new(client.clone(), self.0.clock, self.0.through.clone());
+        let through = self.0.through.clone();
+        let state = State::new(client.clone(), self.0.clock, through, self.store());
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        let place = Arc::new(Place { state, ended: Arc::default() });
+        let place =
+            Arc::new(Place { state, ended: Arc::default(), forgotten: AtomicBool::new(false) });
         places.insert(client.clone(), Arc::clone(&place));
         place
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<OidcClient, Arc<Place>>> {
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    async fn remember(&self, state: &mut State) {
+        if !self.forgotten.load(Ordering::Acquire) {
+            state.remember().await;
+        }
     }
 }
 

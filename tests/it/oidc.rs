@@ -23,7 +23,9 @@ use credbroker::model::{
 };
 use credbroker::policy::{Access, Action, Decision, Grant};
 use credbroker::sandbox::Operation;
+use credbroker::seal::Key;
 use credbroker::source::{Codes, Live, Oidc, Source, Sts};
+use credbroker::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -78,6 +80,13 @@ impl World {
             panic!("{call}")
         };
         client
+    }
+
+    /// The tokens of a daemon that was started anew, with what `store` has kept.
+    fn restarted(&self, store: &Store) -> Oidc {
+        let oidc = Oidc::through(self.clock, self.idp.connector());
+        oidc.keep_in(store.clone());
+        oidc
     }
 
     fn live(&self) -> Arc<Live> {
@@ -225,7 +234,7 @@ async fn a_token_that_the_sts_found_expired_is_not_shown_again() {
     assert_eq!(world.token(&client).await.unwrap(), first.expose_secret());
     world.oidc.reject(&client, &first).await;
     assert_ne!(world.token(&client).await.unwrap(), first.expose_secret());
-    world.oidc.forget(&client);
+    world.oidc.forget(&client).await;
     world.token(&client).await.unwrap();
     assert_eq!(world.tokens_asked(), 3);
 }
@@ -275,7 +284,7 @@ async fn the_id_token_is_the_one_that_is_shown_where_it_is_meant() {
     let claims: serde_json::Value =
         jsonwebtoken::dangerous::insecure_decode_claims(&token).unwrap();
     assert_eq!((&claims["sub"], &claims["aud"]), (&"person".into(), &AUDIENCE.into()));
-    world.oidc.forget(&client);
+    world.oidc.forget(&client).await;
     world.idp.state().gives_id_token = false;
     let no = world.token(&client).await.unwrap_err();
     assert_eq!(no.kind, FailureKind::Misconfigured);
@@ -311,6 +320,38 @@ async fn a_refresh_token_is_followed_by_its_successors() {
     assert!(no.message.contains("put another one into"), "{no}");
     world.write("refresh", "refresh-second\n");
     world.token(&client).await.unwrap();
+}
+
+/// A provider takes each refresh token once: what a restart does not lose needs no person.
+#[tokio::test(start_paused = true)]
+async fn the_last_refresh_token_outlives_a_restart() {
+    let mut world = World::new();
+    let store = Store::sealed(world.directory.path().join("sessions"), Key::new([1; 32]));
+    store.unlock(Key::new([2; 32]), "a test");
+    for lines in [REFRESH, DEVICE] {
+        world.oidc = world.restarted(&store);
+        let client = world.client(lines);
+        if lines == DEVICE {
+            world.oidc.authorize(&client).await.unwrap().unwrap();
+            sleep(Duration::from_mins(1)).await;
+        }
+        for _ in 0..3 {
+            world.token(&client).await.unwrap();
+            sleep(Duration::from_mins(5)).await;
+            world.oidc = world.restarted(&store);
+        }
+        world.token(&client).await.unwrap();
+        let files = || fs::read_dir(world.directory.path().join("sessions")).unwrap().count();
+        assert_eq!(files(), 1);
+        // Who has logged out is asked again, also after another start.
+        world.oidc.forget(&client).await;
+        assert_eq!(files(), 0);
+        if lines == DEVICE {
+            world.oidc = world.restarted(&store);
+            let no = world.token(&client).await.unwrap_err();
+            assert_eq!(no.kind, FailureKind::PersonNeeded);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,7 +455,7 @@ async fn a_person_who_says_no_or_nothing_is_asked_anew() {
     assert_eq!((no.kind, &*no.code), (FailureKind::PersonNeeded, "expired_token"));
     let asked = world.tokens_asked();
     world.oidc.authorize(&client).await.unwrap().unwrap();
-    world.oidc.forget(&client);
+    world.oidc.forget(&client).await;
     sleep(Duration::from_mins(10)).await;
     assert!(world.tokens_asked() <= asked + 1, "nobody waits any more");
 
@@ -665,7 +706,7 @@ async fn a_token_comes_over_the_network() {
     let shown = format!("{oidc:?}");
     assert!(!shown.contains("eyJ") && !shown.contains(CLIENT_SECRET), "{shown}");
     world.idp.state().trouble = Some((200, "x".repeat(300_000)));
-    oidc.forget(&client);
+    oidc.forget(&client).await;
     let no = oidc.token(&client).await.unwrap_err();
     assert!(no.message.contains("longer than any provider's"), "{no}");
     drop(serving);

@@ -14,8 +14,10 @@ use crate::source::oidc::Authorization;
 use crate::source::oidc::grant::{Exchange, Tokens};
 use crate::source::oidc::life::Held;
 use crate::source::oidc::provider::Provider;
+use crate::source::oidc::refresh::{Kept, Refresh, print};
 use crate::source::oidc::trouble::Trouble;
 use crate::source::secret;
+use crate::store::Store;
 
 /// One client's tokens.
 #[derive(Debug)]
@@ -25,18 +27,10 @@ pub(super) struct State {
     through: Option<SharedHttpConnector>,
     provider: Option<Provider>,
     held: Option<Held>,
-    refresh: Option<Refresh>,
+    refresh: Kept,
     consent: Option<Consent>,
     /// How the last exchange failed, if it did.
     failed: Option<Failure>,
-}
-
-/// A refresh token that came with an answer.
-#[derive(Debug)]
-struct Refresh {
-    token: SecretString,
-    /// The one of the configuration that it follows; whoever replaces that means another session.
-    after: Option<SecretString>,
 }
 
 /// A person who has been asked; the provider is asked in the background whether it is done.
@@ -51,17 +45,29 @@ impl State {
         client: OidcClient,
         clock: Clock,
         through: Option<SharedHttpConnector>,
+        store: Store,
     ) -> Self {
+        let refresh = Kept::new(store, &client);
         Self {
             client,
             clock,
             through,
             provider: None,
             held: None,
-            refresh: None,
+            refresh,
             consent: None,
             failed: None,
         }
+    }
+
+    /// Takes up what an earlier start of the daemon has kept.
+    pub(super) async fn recall(&mut self) {
+        self.refresh.recall().await;
+    }
+
+    /// Keeps for the next start what has changed.
+    pub(super) async fn remember(&mut self) {
+        self.refresh.remember(self.clock.now()).await;
     }
 
     /// What can be said without asking the provider; `shared` tells that an exchange has ended while the caller waited.
@@ -134,16 +140,15 @@ impl State {
         let (refresh, after) = match &self.client.grant {
             OidcGrant::ClientCredentials => {
                 let tokens = self.at_provider().await?.client_credentials().await?;
-                return self.keep(tokens, None);
+                return self.keep(tokens);
             }
             OidcGrant::RefreshToken(source) => {
                 let given = secret::read(source, "the refresh_token").await?;
-                let later = self.refresh.as_ref().filter(|refresh| {
-                    refresh.after.as_ref().is_some_and(|after| is_same(after, &given))
-                });
-                (later.map_or_else(|| given.clone(), |later| later.token.clone()), Some(given))
+                let after = Some(print(&given));
+                let later = self.refresh.get().filter(|refresh| refresh.after == after);
+                (later.map_or(given, |later| later.token.clone()), after)
             }
-            OidcGrant::DeviceCode => match &self.refresh {
+            OidcGrant::DeviceCode => match self.refresh.get() {
                 Some(refresh) => (refresh.token.clone(), None),
                 None => return Err(Trouble::of(&self.client, Vec::new()).person_needed()),
             },
@@ -151,12 +156,13 @@ impl State {
         match self.at_provider().await?.refresh(&refresh).await {
             Ok(tokens) => {
                 // A provider that gives no other means the same one to be used again.
-                self.refresh = Some(Refresh { token: refresh, after: after.clone() });
-                self.keep(tokens, after)
+                let refresh = tokens.refresh.clone().unwrap_or(refresh);
+                self.refresh.set(Some(Refresh { token: refresh, after }));
+                self.keep(tokens)
             }
             Err(failure) => {
                 if failure.code == "invalid_grant" {
-                    self.refresh = None;
+                    self.refresh.set(None);
                 }
                 Err(failure)
             }
@@ -173,14 +179,7 @@ impl State {
         Exchange::prepare(&self.client, provider).await
     }
 
-    fn keep(
-        &mut self,
-        tokens: Tokens,
-        after: Option<SecretString>,
-    ) -> Result<SecretString, Failure> {
-        if let Some(token) = tokens.refresh {
-            self.refresh = Some(Refresh { token, after });
-        }
+    fn keep(&mut self, tokens: Tokens) -> Result<SecretString, Failure> {
         let now = self.clock.now();
         let held = Held::new(tokens.token, tokens.expires_in, now)
             .ok_or_else(|| Trouble::of(&self.client, Vec::new()).expired(now))?;
@@ -195,9 +194,10 @@ impl State {
         self.consent = None;
         let outcome = match outcome {
             Ok(Ok(tokens)) => {
-                // No other may have been given for an earlier session.
-                self.refresh = None;
-                self.keep(tokens, None)
+                // One that was given for an earlier session is not to outlive that.
+                let refresh = tokens.refresh.clone();
+                self.refresh.set(refresh.map(|token| Refresh { token, after: None }));
+                self.keep(tokens)
             }
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Trouble::of(&self.client, Vec::new()).person_needed()),
