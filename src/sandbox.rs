@@ -106,7 +106,7 @@ impl Sandbox {
             operation: session.operation,
             issued: session.issued,
             expires: session.expires,
-            digest: session.digest(),
+            digest: session.digest.clone(),
         });
         sessions.collect()
     }

@@ -116,7 +116,7 @@ fn state(sandbox: &Sandbox) -> Value {
             "operation": session.operation,
             "issued": timestamp(session.issued),
             "expires": timestamp(session.expires),
-            "digest": session.digest(),
+            "digest": session.digest,
         })
     });
     let keys = state

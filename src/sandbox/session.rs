@@ -24,15 +24,7 @@ pub(super) struct Session {
     pub(super) operation: Operation,
     pub(super) issued: SystemTime,
     pub(super) expires: SystemTime,
-}
-
-impl Session {
-    /// The SHA-256 of id, secret and token, each on a line of its own: it tells whether three values are of this
-    /// issuance, and none of them.
-    pub(super) fn digest(&self) -> String {
-        let (secret, token) = (self.secret.expose_secret(), self.token.expose_secret());
-        sha256(Zeroizing::new(format!("{}\n{secret}\n{token}\n", self.access_key_id)).as_bytes())
-    }
+    pub(super) digest: String,
 }
 
 impl fmt::Debug for Session {
@@ -71,10 +63,12 @@ impl Sessions {
         expires: SystemTime,
     ) -> Result<&Session, Refusal> {
         let access_key_id = random_id("ASIA")?;
+        let (secret, token) = (random_secret()?, random_base64(TOKEN_BYTES)?);
         let session = Session {
             access_key_id: access_key_id.clone(),
-            secret: random_secret()?,
-            token: random_base64(TOKEN_BYTES)?,
+            digest: digest(&access_key_id, &secret, &token),
+            secret,
+            token,
             principal,
             operation,
             issued,
@@ -113,6 +107,13 @@ pub(super) fn random_id(prefix: &str) -> Result<String, Refusal> {
 /// The secret half of a key.
 pub(super) fn random_secret() -> Result<SecretString, Refusal> {
     random_base64(SECRET_BYTES)
+}
+
+/// The SHA-256 of id, secret and token, each on a line of its own: it tells whether three values are of one issuance, and
+/// none of them.
+fn digest(access_key_id: &str, secret: &SecretString, token: &SecretString) -> String {
+    let (secret, token) = (secret.expose_secret(), token.expose_secret());
+    sha256(Zeroizing::new(format!("{access_key_id}\n{secret}\n{token}\n")).as_bytes())
 }
 
 fn random_base64(length: usize) -> Result<SecretString, Refusal> {
@@ -161,8 +162,9 @@ mod tests {
         assert!(!format!("{session:?}").contains(session.secret.expose_secret()));
         let other = issue(&mut sessions, 900);
         assert_ne!(session.access_key_id, other.access_key_id);
-        let mixed = Session { token: other.token, ..session.clone() };
-        assert_ne!(session.digest(), mixed.digest());
+        let id = &session.access_key_id;
+        assert_eq!(session.digest, digest(id, &session.secret, &session.token));
+        assert_ne!(session.digest, digest(id, &session.secret, &other.token));
     }
 
     #[test]
