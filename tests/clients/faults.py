@@ -2,43 +2,56 @@
 row of docs/RELIABILITY.md; those in which the STS itself is at fault are in tests/it/faults.rs.
 """
 
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from judge import GOOD, NOBODY, NOT_NOW, Judge
-from proxy import Proxy
+from judge import GOOD, NOBODY, NOT_NOW, Control, Judge, exchange
+from proxy import PASS, REFUSE, Proxy
+from scenario_mfa import Device
 from stage import ACCOUNT, REGION, NotHere, Sandbox, Stage, config, free_port, wait_for
-from world import BASE, LIFE, SANDBOX, SECRET, token
+from world import BASE, LIFE, SANDBOX, SECRET, SEED, SERIAL, token
 
 
 def main():
     with Stage("faults") as stage:
         stage.secret(SECRET)
         sandbox = Sandbox(stage, SANDBOX)
-        names(stage, sandbox)
-        tokens(stage, sandbox)
-        disks(stage, sandbox)
-        configurations(stage, sandbox)
+        # Most of their time they wait for sessions to end.
+        with ThreadPoolExecutor() as together:
+            list(together.map(lambda row: row(stage, sandbox), [names, tokens, disks, configurations]))
         kills(stage, sandbox)
+        stores(stage, sandbox)
     stage.exit()
 
 
 class Scene:
-    """A daemon of its own for one row, with one profile, `it`, that clients ask for by every way."""
+    """A daemon of its own for one row, with sessions of one role, that clients ask for by every way."""
 
-    def __init__(self, stage, sandbox, name, url=None, keys=None, within=(), **options):
+    def __init__(self, stage, sandbox, name, url=None, role="Reader", keys=None, device=None, profiles=("it",), life=LIFE,
+                 within=(), **options):
         self.imds = free_port()
-        role = {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/Reader", **(keys or {}), "duration_seconds": LIFE,
-                "region": REGION, "endpoint_url": url or sandbox.url}
+        keys = {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/{role}", "duration_seconds": life, "region": REGION,
+                "endpoint_url": url or sandbox.url, **(keys or {})}
+        roles = {profile: {**keys, "role_session_name": profile} for profile in profiles}
+        text = config("base.json", roles, imds=f"127.0.0.1:{self.imds}")
+        if device:
+            text = text.replace("[profile.base]", f'[mfa.me]\nserial = "{SERIAL}"\n\n[profile.base]\nmfa = "me"')
         stage.write(f"{name}/base.json", BASE)
-        self.text = config("base.json", {"it": role}, imds=f"127.0.0.1:{self.imds}")
-        self.daemon = stage.daemon(self.text, name=name, within=within)
-        assert self.daemon.run("process", "it", secret_stdout=True).returncode == 0, "no first session"
-        self.judge = Judge(stage, self.daemon, sandbox, ["it"], imds=self.imds, **options)
+        self.daemon = stage.daemon(text, name=name, within=within)
+        if device:
+            code = json.dumps({"code": device.fresh()})
+            exchange(Control(self.daemon.control), "POST", f"/v1/profiles/{profiles[0]}/login", {}, code)
+        for profile in profiles:
+            status, said = exchange(Control(self.daemon.control), "GET", f"/v1/profiles/{profile}/credentials", {})
+            assert status == GOOD, f"no first session: {said}"
+        self.judge = Judge(stage, self.daemon, sandbox, profiles, imds=self.imds, **options)
 
     def break_until_not_now(self, mend):
         """With the fault there already: waits until what was held has ended, and then, mended, for a good answer."""
@@ -75,8 +88,8 @@ def tokens(stage, sandbox):
     done = "the web identity token's file is removed until what was held has ended, and is written anew then"
     with stage.row("token file vanished", done) as row:
         path = stage.write("token", token(stage, sandbox))
-        keys = {"role_arn": f"arn:aws:iam::{ACCOUNT}:role/Workload", "source_profile": None, "web_identity_token_file": str(path)}
-        scene = Scene(stage, sandbox, "tokens", keys=keys)
+        keys = {"source_profile": None, "web_identity_token_file": str(path)}
+        scene = Scene(stage, sandbox, "tokens", role="Workload", keys=keys)
         with scene.judge:
             scene.judge.wait_for(GOOD, "the first answer")
             path.unlink()
@@ -86,7 +99,7 @@ def tokens(stage, sandbox):
 
 
 def disks(stage, sandbox):
-    done = "the state directory's file system is full from before the first session until after a renewal"
+    done = "the state directory's file system has no room left during a renewal, and has some again then"
     with stage.row("disk full", done) as row:
         state = stage.dir / "disks" / "state"
         state.mkdir(parents=True)
@@ -96,12 +109,11 @@ def disks(stage, sandbox):
         ballast = f"/proc/{scene.daemon.process.pid}/root{state}/ballast"
         fill(ballast)
         with scene.judge:
-            scene.judge.wait_for(GOOD, "the first answer")
             scene.judge.watch(LIFE / 3)
             os.remove(ballast)
-            scene.judge.watch(1)
+            scene.judge.watch(LIFE / 3)
         scene.rule()
-        assert scene.judge.sessions() > 1, "nothing was renewed"
+        assert scene.judge.sessions() > 2, "nothing was renewed"
         row["saw"] = scene.judge.story()
 
 
@@ -115,15 +127,16 @@ def fill(path):
 
 
 def configurations(stage, sandbox):
-    done = "the file is written anew in 20 pieces, with SIGHUP after each, and then whole, with one profile more"
+    done = "the file ends in the middle of each of its values in turn, with SIGHUP each time, and is whole then, with one profile more"
     with stage.row("configuration half-written", done) as row:
         scene = Scene(stage, sandbox, "configurations")
         daemon = scene.daemon
-        whole = scene.text + scene.text[scene.text.index("[profile.it]"):].replace("[profile.it]", "[profile.more]")
+        text = daemon.config.read_text()
+        whole = text + text[text.index("[profile.it]"):].replace("[profile.it]", "[profile.more]")
         with scene.judge:
             scene.judge.wait_for(GOOD, "the first answer")
-            for part in range(20):
-                daemon.config.write_text(whole[: len(whole) * part // 20])
+            for value in re.finditer('= ".', whole):
+                daemon.config.write_text(whole[: value.end()])
                 os.kill(daemon.process.pid, signal.SIGHUP)
                 scene.judge.watch(0.2)
             daemon.config.write_text(whole)
@@ -134,12 +147,13 @@ def configurations(stage, sandbox):
 
 
 def kills(stage, sandbox):
-    done = "the daemon is killed at 50 random moments of its first half second, and started again"
+    done = "a role behind an MFA device, whose code is given once; the daemon is killed at 50 random moments of its first half" \
+           " second, and started again"
     with stage.row("SIGKILL and restart", done) as row:
-        scene = Scene(stage, sandbox, "kills", allowed=(GOOD, NOT_NOW, NOBODY))
         seed = random.randrange(1 << 32)
         print(f"seed {seed}")
         moments = random.Random(seed)
+        scene = Scene(stage, sandbox, "kills", role="Admin", device=Device(stage, SEED), life=3600, allowed=(GOOD, NOBODY))
         with scene.judge:
             scene.judge.wait_for(GOOD, "the first answer")
             for _ in range(50):
@@ -149,7 +163,36 @@ def kills(stage, sandbox):
                 scene.daemon.start()
             scene.judge.wait_for(GOOD, "the recovery")
         scene.rule()
-        row["saw"] = "200, or no connection while there is no daemon"
+        row["saw"] = "200, or no connection while there is no daemon; nobody was asked for a code again"
+
+
+def stores(stage, sandbox):
+    done = "the daemon is stopped, a random byte of each of 100 sealed sessions changed, and the STS cut off; then it is back"
+    with stage.row("store corrupted at 100 random bytes", done) as row:
+        seed = random.randrange(1 << 32)
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        line = Proxy(sandbox.port)
+        profiles = [f"it{n}" for n in range(101)]
+        scene = Scene(stage, sandbox, "stores", line.url, profiles=profiles, life=3600, pause=0.01)
+        scene.daemon.stop()
+        sessions = sorted((scene.daemon.dir / "state" / "sessions").iterdir())
+        assert len(sessions) == len(profiles), sessions
+        for path in chance.sample(sessions, 100):
+            sealed = bytearray(path.read_bytes())
+            sealed[chance.randrange(len(sealed))] ^= chance.randrange(1, 256)
+            path.write_bytes(sealed)
+        line.set(REFUSE)
+        scene.daemon.start()
+        scene.daemon.wait()
+        with scene.judge:
+            wait_for(lambda: all(scene.judge.last(("container", profile)) for profile in profiles), "all have asked")
+            line.set(PASS)
+            scene.judge.wait_for(GOOD, "the recovery")
+        log = scene.rule()
+        kept = [profile for profile in profiles if scene.judge.stories()["container", profile] == [GOOD]]
+        assert len(kept) == 1 and "set aside" in log, f"{kept} kept"
+        row["saw"] = "the untouched session: 200; the others: 503 until the STS is back, then 200"
 
 
 def namespace(mounts, *paths):

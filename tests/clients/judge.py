@@ -36,7 +36,6 @@ class Judge:
     def __init__(self, stage, daemon, sandbox, profiles, imds=None, clients=2, pause=0.1, allowed=(GOOD, NOT_NOW)):
         self.stage, self.daemon, self.sandbox = stage, daemon, sandbox
         self.allowed = set(allowed)
-        self.pause = pause
         self.answers = collections.Counter()
         self.wrong = []
         self.slowest = collections.Counter()
@@ -81,7 +80,7 @@ class Judge:
 
     def last(self, key):
         with self._lock:
-            return self._stories[key][-1] if self._stories[key] else None
+            return self._stories[key][-1] if key in self._stories else None
 
     def stories(self):
         """What each quick way saw of each profile: the statuses in turn."""

@@ -23,6 +23,7 @@ FAULTS = [
     "DNS gone",
     "token file vanished",
     "disk full",
+    "store corrupted at 100 random bytes",
     "configuration half-written",
     "SIGKILL and restart",
 ]

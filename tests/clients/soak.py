@@ -11,13 +11,13 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import statistics
 import sys
 import threading
 import time
 
 import proxy
+from crowd import Crowd
 from judge import GOOD, NOT_NOW, Judge
 from reliability import put
 from stage import ACCOUNT, REGION, Sandbox, Stage, config, free_port, wait_for
@@ -92,7 +92,7 @@ class Soak:
         wait_for(lambda: self.descriptors() <= descriptors + 2, "all connections closed", seconds=90)
 
     def go_wrong(self, faults, seconds):
-        print(f"{' and '.join(fault.__name__ for fault in faults)} for {seconds:.1f} s", flush=True)
+        print(f"{self.resident()} KiB; {' and '.join(fault.__name__ for fault in faults)} for {seconds:.1f} s", flush=True)
         with contextlib.ExitStack() as under_way:
             for fault in faults:
                 under_way.enter_context(fault(self))
@@ -219,11 +219,7 @@ def daemon_stands_still(soak):
 
 @contextlib.contextmanager
 def clients_dawdle(soak):
-    """Two hundred connections that never come to the end of their request."""
-    with contextlib.ExitStack() as open_ones:
-        for _ in range(200):
-            slow = open_ones.enter_context(socket.create_connection(("127.0.0.1", soak.judge.port("role0")), 10))
-            slow.sendall(b"GET /v1/credentials HTTP/1.1\r\nHost: ")
+    with Crowd([soak.judge.port("role0")], 200):
         yield
 
 

@@ -15,6 +15,7 @@ leaks.py looks for the latter in the former.
 import contextlib
 import ctypes
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -49,7 +50,7 @@ class Stage:
         self.name = name
         self.failed = 0
         self._children = []
-        self._kept = 0
+        self._kept = itertools.count(1)
 
     def __enter__(self):
         os.umask(0o077)
@@ -140,9 +141,8 @@ class Stage:
         done = subprocess.run(
             [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=timeout, cwd=self.dir, preexec_fn=prepare_child, **options)
-        self._kept += 1
         said = "(secret by design)\n" if secret_stdout and done.returncode == 0 else done.stdout
-        (self.out / f"run-{self._kept:03}.log").write_text(
+        (self.out / f"run-{next(self._kept):03}.log").write_text(
             f"{argv}\nstatus {done.returncode}\n-- stdout\n{said}\n-- stderr\n{done.stderr}")
         return done
 
@@ -227,11 +227,15 @@ class Daemon:
         self.config = stage.write(f"{name}/config.toml", config)
         self._env, self._within = env, within
         self.start()
-        wait_for(self._answers, f"{name} (see {self.process.log.name})", self.process)
+        self.wait()
 
     def start(self):
         """Starts it, again where it has ended."""
         self.process = self.stage.spawn(self.name, [*self._within, BIN, "serve", "--config", self.config], self._env)
+
+    def wait(self):
+        """Waits until it is ready."""
+        wait_for(self._answers, f"{self.name} (see {self.process.log.name})", self.process)
 
     def _answers(self):
         return self.control.exists() and self.run("list").returncode == 0

@@ -127,7 +127,7 @@ impl World {
             started: start,
         };
         Self {
-            judge: Judge::new(sandbox.clone()),
+            judge: Judge::new(sandbox.clone(), clock),
             sandbox,
             clock,
             broker,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use credbroker::model::{parse_timestamp, timestamp};
+use credbroker::model::{Clock, parse_timestamp, timestamp};
 use credbroker::sandbox::Sandbox;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -37,10 +37,6 @@ impl Got {
         }
     }
 
-    fn left(&self, now: SystemTime) -> Duration {
-        self.expires.duration_since(now).unwrap_or_default()
-    }
-
     fn digest(&self) -> String {
         let text = format!("{}\n{}\n{}\n", self.id, self.secret, self.token);
         Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
@@ -53,47 +49,68 @@ impl Got {
 /// Who compares answers with what the STS gave.
 pub(crate) struct Judge {
     sandbox: Sandbox,
-    /// What came with each key id.
-    known: HashMap<String, Got>,
-    /// Of what was lent, what lives longest.
-    best: Option<Got>,
+    /// The daemon's, and its clients'.
+    clock: Clock,
+    /// What came with each key id, and when the STS says that it ends.
+    known: HashMap<String, (Got, SystemTime)>,
+    /// When the last of what was lent ends by the clock of the STS.
+    last: SystemTime,
 }
 
 impl Judge {
-    pub(crate) fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, known: HashMap::new(), best: None }
+    pub(crate) fn new(sandbox: Sandbox, clock: Clock) -> Self {
+        Self { sandbox, clock, known: HashMap::new(), last: SystemTime::UNIX_EPOCH }
     }
 
-    /// Checks an answer that came at `now`, and has to have `least` to live (contract F 63, 64).
+    /// Checks an answer that came at `now`, and has to have `least` to live, both by the clock that clients compare it with
+    /// and by the one of the STS (contract F 63, 64).
     #[track_caller]
     pub(crate) fn lent(&mut self, got: &Got, least: Duration, now: SystemTime) {
-        let left = got.left(now);
+        let there = self.there(now);
+        if !self.known.contains_key(&got.id) {
+            let sessions = self.sandbox.sessions();
+            let session = sessions.iter().find(|it| it.access_key_id == got.id).unwrap();
+            assert_eq!(session.digest, got.digest(), "values of more than one issuance");
+            // Clocks that are apart are compared to the second, twice.
+            let apart = seconds(now) - seconds(there);
+            let error = seconds(got.expires) - seconds(session.expires) - apart;
+            assert!(
+                error.abs() <= if apart == 0 { 0 } else { 3 },
+                "an expiry that is {error} s off"
+            );
+            self.last = self.last.max(session.expires);
+            self.known.insert(got.id.clone(), (got.clone(), session.expires));
+        }
+        let (first, expires) = &self.known[&got.id];
+        assert_eq!(got, first);
+        let left = left(got.expires, now).min(left(*expires, there));
         assert!(left >= least, "{} s left at {}", left.as_secs(), timestamp(now));
-        if let Some(first) = self.known.get(&got.id) {
-            assert_eq!(got, first);
-            return;
-        }
-        let sessions = self.sandbox.sessions();
-        let session = sessions.iter().find(|it| it.access_key_id == got.id).unwrap();
-        assert_eq!(timestamp(session.expires), timestamp(got.expires));
-        assert_eq!(session.digest, got.digest(), "values of more than one issuance");
-        self.known.insert(got.id.clone(), got.clone());
-        if self.best.as_ref().is_none_or(|best| best.expires < got.expires) {
-            self.best = Some(got.clone());
-        }
     }
 
     /// Checks a "not now" that came at `now`: it is for when no session that was lent has a minute left.
     #[track_caller]
     fn refused(&self, now: SystemTime) {
-        let left = self.best.as_ref().map(|best| best.left(now)).unwrap_or_default();
+        let left = left(self.last, self.there(now));
         assert!(left < LEAST, "not now, with {} s left of a session", left.as_secs());
+    }
+
+    /// What the clock of the STS showed when the daemon's showed `now`, a moment ago.
+    fn there(&self, now: SystemTime) -> SystemTime {
+        self.sandbox.now() - self.clock.now().duration_since(now).unwrap()
     }
 
     /// The secrets of all that was lent.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = String> {
-        self.known.values().flat_map(|got| [got.secret.clone(), got.token.clone()])
+        self.known.values().flat_map(|(got, _)| [got.secret.clone(), got.token.clone()])
     }
+}
+
+fn left(expires: SystemTime, now: SystemTime) -> Duration {
+    expires.duration_since(now).unwrap_or_default()
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
 /// What clients saw of one profile by every way, as the changes between good answers and "not now".
