@@ -1,6 +1,7 @@
 //! The commands: one file each. They speak to a daemon over its control socket, or are one.
 
 mod arguments;
+mod breaks;
 mod check;
 mod client;
 mod completions;

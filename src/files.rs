@@ -69,6 +69,21 @@ fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<(
     File::open(directory)?.sync_all()
 }
 
+/// Removes what processes that are no more were about to rename to `path`: where that holds a secret, so do they.
+pub fn sweep(path: &Path) {
+    let Some(name) = path.file_name().and_then(|it| it.to_str()) else { return };
+    let Ok(entries) = fs::read_dir(directory_of(path)) else { return };
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let process = file.to_str().and_then(|it| it.strip_prefix('.'));
+        let process = process.and_then(|it| it.strip_prefix(name)?.strip_prefix('.'));
+        let process = process.and_then(|it| it.strip_suffix(".new")?.parse::<u32>().ok());
+        if process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Makes the file `path`, which is there, hold `content`, as [`write_atomically`] does; whose it is stays as it was, and
 /// so does its mode, as far as a secret may have it. A symbolic link is followed.
 ///
@@ -307,6 +322,21 @@ mod tests {
         assert_eq!(names, ["secret", "taken"]);
         write_atomically(&path, b"\xff", 0o600).unwrap();
         assert!(matches!(read_text(&path, 9).unwrap_err().problem, FileProblem::NotText));
+    }
+
+    #[test]
+    fn what_a_dead_process_left_half_done_is_swept_and_that_of_one_that_lives_is_not() {
+        let (directory, path) = file(0o600, b"top");
+        let own = format!(".secret.{}.new", std::process::id());
+        // No process has the greatest number that there is.
+        for name in [&own, ".secret.4294967295.new", ".other.4294967295.new", ".secret.x.new"] {
+            fs::write(directory.path().join(name), "half").unwrap();
+        }
+        sweep(&path);
+        let names = fs::read_dir(directory.path()).unwrap().map(|it| it.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".other.4294967295.new", &own, ".secret.x.new", "secret"]);
     }
 
     #[test]

@@ -7,10 +7,13 @@ mod aws;
 mod ceph;
 mod client;
 mod devices;
+pub mod enrolment;
+mod journal;
 mod keys;
 mod place;
 pub mod rotation;
 
-pub use devices::{Devices, EnabledDevice, NewDevice};
+pub use devices::{Devices, EnabledDevice, IamUser, NewDevice};
+pub use journal::Journal;
 pub use keys::{AccessKey, KeyStatus, KeyUse, Keys, LastUse, NewKey};
 pub use place::Place;

@@ -1,7 +1,6 @@
 //! `mfa`: the MFA device of a profile: its codes, and its life at IAM, which is looked after as keys are (`keys.rs`).
 
 pub(super) mod arguments;
-mod breaks;
 mod codes;
 pub(super) mod computed;
 mod enroll;
@@ -9,7 +8,6 @@ mod naming;
 mod picture;
 mod remove;
 mod report;
-mod store;
 
 use std::io::{self, IsTerminal};
 
@@ -110,14 +108,22 @@ fn block_on(work: impl Future<Output = Result<Exit, Complaint>>) -> Result<Exit,
     outcome
 }
 
-/// What a person is told of `failure`, where its words are about keys.
+/// What a person is told of `failure`.
 fn said(failure: Failure) -> Complaint {
+    complaint(worded(failure))
+}
+
+/// `failure`, with words about devices where its own are about keys.
+fn worded(failure: Failure) -> Failure {
     let message = match failure.code.trim_end_matches("Exception") {
         "InvalidAction" | "MethodNotAllowed" | "NotImplemented" | "UnknownOperation" => {
             "this system knows no MFA devices of IAM: it has none of the calls for them"
         }
+        "InvalidAuthenticationCode" => {
+            "IAM does not take these codes of the new device: does the clock that they are made by go right?"
+        }
         "NoSuchEntity" => "IAM knows no such device of this user; `credbroker mfa list` shows them",
-        _ => return complaint(failure),
+        _ => return failure,
     };
-    Complaint::new(Exit::Refused, format!("{message} ({})", failure.code))
+    Failure { message: format!("{message} ({})", failure.code), ..failure }
 }

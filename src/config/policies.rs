@@ -283,6 +283,8 @@ fn own(plan: &Plan, first: &Hop) -> [Policy; 2] {
     let mfa = vec![
         allow(&["iam:CreateVirtualMFADevice", "iam:DeleteVirtualMFADevice"], &devices),
         allow(&["iam:EnableMFADevice", "iam:GetUser", "iam:ListMFADevices"], &user),
+        // Those that nobody has are nobody's resource.
+        allow(&["iam:ListVirtualMFADevices"], "*"),
         off,
     ];
     let of = "the user whose key it is";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use aws_sdk_iam::types::AssignmentStatusType;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
@@ -21,6 +22,25 @@ pub struct EnabledDevice {
     pub serial: String,
     /// Since when the user has it.
     pub since: Option<SystemTime>,
+}
+
+/// The user that signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IamUser {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name, which the calls about devices want.
+    pub name: String,
+}
+
+impl IamUser {
+    /// The serial number of a virtual device of the user's account, with this name below `path`; `None` where the ARN of the
+    /// user is none.
+    #[must_use]
+    pub fn device(&self, path: &str, name: &str) -> Option<String> {
+        let (account, _) = self.arn.split_once(":user/")?;
+        Some(format!("{account}:mfa{path}{name}"))
+    }
 }
 
 /// A virtual device that was just made and is nobody's yet.
@@ -45,17 +65,41 @@ impl<'a> Devices<'a> {
         keys.iam()
     }
 
-    /// The name of the user (`GetUser`).
+    /// The user (`GetUser`).
     ///
     /// # Errors
     /// [`Failure`] of the kind that the answer asks for.
-    pub async fn user(self) -> Result<String, Failure> {
+    pub async fn user(self) -> Result<IamUser, Failure> {
         let iam = self.iam()?;
         let asked = iam.clock.now();
         let call = iam.client.get_user().customize().config_override(iam.signed());
         let answer = call.send().await.map_err(|error| iam.failed(&error, asked))?;
-        let user = answer.user.map(|user| user.user_name).filter(|name| !name.is_empty());
+        let user = answer.user.map(|user| IamUser { arn: user.arn, name: user.user_name });
+        let user = user.filter(|user| !user.name.is_empty());
         user.ok_or_else(|| iam.trouble().invalid("its answer names no user"))
+    }
+
+    /// The serial numbers of the virtual devices of the account that nobody has (`ListVirtualMFADevices`).
+    ///
+    /// # Errors
+    /// [`Failure`] of the kind that the answer asks for.
+    pub async fn idle(self) -> Result<Vec<String>, Failure> {
+        let iam = self.iam()?;
+        let asked = iam.clock.now();
+        let (mut serials, mut marker) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let status = AssignmentStatusType::Unassigned;
+            let call = iam.client.list_virtual_mfa_devices().assignment_status(status);
+            let call = call.max_items(1000).set_marker(marker);
+            let answer = call.customize().config_override(iam.signed()).send().await;
+            let answer = answer.map_err(|error| iam.failed(&error, asked))?;
+            serials.extend(answer.virtual_mfa_devices.into_iter().map(|it| it.serial_number));
+            marker = answer.marker.filter(|_| answer.is_truncated);
+            if marker.is_none() {
+                return Ok(serials);
+            }
+        }
+        Err(iam.trouble().invalid("its list of devices has no end"))
     }
 
     /// Those that the user has, at most eight (`ListMFADevices`).
@@ -147,3 +191,6 @@ impl fmt::Debug for NewDevice {
         f.debug_struct("NewDevice").field("serial", &self.serial).finish_non_exhaustive()
     }
 }
+
+/// Far more pages of devices than an account has.
+const MAX_PAGES: u32 = 100;

@@ -68,6 +68,12 @@ impl Device {
         self.holder.as_ref().is_some_and(|holder| holder.user == name)
     }
 
+    /// Whether the user `name` has had it since `before`, so that it is known to be theirs.
+    pub(super) fn is_known_of(&self, name: &str, before: SystemTime) -> bool {
+        let since = self.holder.as_ref().and_then(|holder| holder.since);
+        self.is_of(name) && since.is_none_or(|since| since <= before)
+    }
+
     /// Whether it is an app's, with a seed that IAM made, and no piece of hardware.
     pub(super) fn is_virtual(&self) -> bool {
         self.serial.starts_with("arn:")

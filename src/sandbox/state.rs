@@ -145,7 +145,10 @@ impl State {
             }
         };
         let device = self.devices.get_mut(serial);
-        let of_caller = |device: &&mut Device| caller.user().is_some_and(|name| device.is_of(name));
+        let made_before = now - self.limits.propagation;
+        let of_caller = |device: &&mut Device| {
+            caller.user().is_some_and(|name| device.is_known_of(name, made_before))
+        };
         let Some(device) = device.filter(of_caller) else {
             return Err(Refusal::denied(
                 "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",

@@ -17,6 +17,7 @@ mod cli_whoami;
 mod config;
 mod daemon;
 mod day;
+mod enrolment;
 mod fake_daemon;
 mod faults;
 mod judge;

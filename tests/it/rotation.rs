@@ -512,7 +512,8 @@ fn keys(key: &LongTermKey) -> Keys {
     }
 }
 
-fn names(directory: &Path) -> Vec<String> {
+/// What is in `directory`.
+pub(super) fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> =
         entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();

@@ -11,8 +11,8 @@
 mod admin;
 pub(crate) mod client;
 mod faults;
-mod iam;
-mod iam_devices;
+pub(crate) mod iam;
+pub(crate) mod iam_devices;
 mod mfa;
 mod parameters;
 mod roles;

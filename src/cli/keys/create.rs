@@ -1,7 +1,6 @@
 //! `keys create`: a new key, which goes straight to where the profile's key is kept.
 
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::cli::exit::{Complaint, Exit};
@@ -25,8 +24,7 @@ pub(super) async fn run(
     let old = user.key_in_use().to_owned();
     let place = if print { None } else { Some(place(source, profile, &old)?) };
     // Whoever breaks off in between would lose the key; all that follows has deadlines.
-    let ends = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
-    let _held_off = ends.map(signal);
+    user.breaks.hold_off()?;
     let made = match user.ask(Keys::create).await {
         Ok(made) => made,
         Err(failure) if failure.code == "LimitExceeded" => {

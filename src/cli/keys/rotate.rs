@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::keys::arguments::Rotate;
@@ -21,11 +20,12 @@ use crate::source::Sts;
 
 /// Does what is due of the rotation of `user`'s key, or shows it.
 pub(super) async fn run(
-    user: User,
+    mut user: User,
     wish: &Rotate,
     config: &Config,
     clock: Clock,
 ) -> Result<Exit, Complaint> {
+    user.breaks.hold_off()?;
     let holder = user.holder();
     let asked = &wish.profile.name;
     // Whoever begins with the same key means the same rotation.
@@ -34,12 +34,12 @@ pub(super) async fn run(
     let desk = Desk::open(&config.daemon.state_dir, &holder.key, owner).map_err(complaint)?;
     desk.check(user.key_in_use()).map_err(complaint)?;
     let terms = if wish.now { Terms::hasty(wish.max_age) } else { Terms::usual(wish.max_age) };
-    let mut world = Real { clock, desk, ends: Ends::new()?, sts: Sts::new(clock), user };
+    let mut world = Real { clock, desk, sts: Sts::new(clock), user };
     if wish.dry_run {
         let mut rehearsal = Rehearsal::of(&mut world).await.map_err(complaint)?;
         return rehearse(&mut rehearsal, &terms, wish, clock.now()).await;
     }
-    let outcome = rotate(&mut world, &terms).await.map_err(complaint)?;
+    let outcome = rotate(&mut world, &terms).await.map_err(stopped)?;
     tell(&outcome, wish, world.user.key_in_use(), clock.now())
 }
 
@@ -160,7 +160,6 @@ fn sentence(step: &Step) -> Option<String> {
 struct Real {
     clock: Clock,
     desk: Desk,
-    ends: Ends,
     sts: Sts,
     user: User,
 }
@@ -192,7 +191,7 @@ impl World for Real {
     }
 
     async fn journal(&mut self) -> Result<Option<Progress>, Failure> {
-        self.ends.check().await?;
+        self.user.breaks.check().await?;
         self.desk.journal()
     }
 
@@ -267,10 +266,7 @@ impl World for Real {
             let seconds = time.as_secs();
             exit::warn(&format!("wait {seconds} s before the old key is turned off"));
         }
-        tokio::select! {
-            failure = self.ends.failure() => Err(failure),
-            () = tokio::time::sleep(time) => Ok(()),
-        }
+        self.user.breaks.during(tokio::time::sleep(time)).await
     }
 }
 
@@ -281,38 +277,13 @@ fn copy(key: &LongTermKey) -> Arc<LongTermKey> {
     })
 }
 
-/// The signals that end a process, taken between two steps alone: in the midst of one a key would be lost.
-struct Ends([Signal; 3]);
-
-impl Ends {
-    fn new() -> Result<Self, Complaint> {
-        let of =
-            |kind| signal(kind).map_err(|error| Complaint::new(Exit::Internal, error.to_string()));
-        let [hangup, interrupt, terminate] =
-            [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()].map(of);
-        Ok(Self([hangup?, interrupt?, terminate?]))
+/// Why a run ended early; whoever breaks it off does so between two steps.
+fn stopped(failure: Failure) -> Complaint {
+    if failure.code != "Interrupted" {
+        return complaint(failure);
     }
-
-    /// Fails when one has come.
-    async fn check(&mut self) -> Result<(), Failure> {
-        tokio::select! {
-            biased;
-            failure = self.failure() => Err(failure),
-            () = std::future::ready(()) => Ok(()),
-        }
-    }
-
-    /// Waits for one.
-    async fn failure(&mut self) -> Failure {
-        let [hangup, interrupt, terminate] = &mut self.0;
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        let message = "stopped between two steps, with nothing lost; run the same again";
-        Failure::new(FailureKind::Unreachable, "Interrupted", message)
-    }
+    let message = "stopped between two steps, with nothing lost; run the same again";
+    Complaint::new(Exit::NotNow, message)
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,12 @@
 //! The user whose keys are looked after: asked with its own key, and with an MFA code where the account demands one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 
-use crate::cli::exit::{Complaint, Exit};
+use crate::cli::breaks::Breaks;
+use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::keys::holder::Holder;
 use crate::cli::mfa::computed::Computed;
 use crate::cli::terminal::{Terminal, Typed};
@@ -14,10 +15,13 @@ use crate::iam::Keys;
 use crate::model::{
     Clock, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial, SessionDuration, Signer,
 };
+use crate::policy::Streak;
 use crate::source::{MfaCode, Sts, read_key};
 
 /// A user at an IAM.
 pub(in crate::cli) struct User {
+    /// What ends a wait.
+    pub(in crate::cli) breaks: Breaks,
     clock: Clock,
     holder: Holder,
     /// The key that is in use.
@@ -35,7 +39,7 @@ impl User {
         };
         let key = Arc::clone(key);
         let keys = Keys::at(holder.iam.clone(), signer, clock).await.map_err(complaint)?;
-        Ok(Self { clock, holder, key, keys, has_session: false })
+        Ok(Self { breaks: Breaks::default(), clock, holder, key, keys, has_session: false })
     }
 
     /// The id of the key that is in use.
@@ -71,13 +75,43 @@ impl User {
         &mut self,
         call: impl AsyncFn(&Keys) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        match call(&self.keys).await {
+        match self.ask_as_it_is(&call).await {
             Err(failure) if failure.code == "AccessDenied" && !self.has_session => {
                 let Some(device) = self.holder.device.clone() else { return Err(failure) };
                 self.begin_session(&device).await?;
-                call(&self.keys).await
+                self.ask_as_it_is(&call).await
             }
             answer => answer,
+        }
+    }
+
+    /// Does `call` with what the user has: its key, or a session. A key that is not known yet is waited for, as a lease
+    /// does.
+    pub(in crate::cli) async fn ask_as_it_is<T>(
+        &mut self,
+        call: impl AsyncFn(&Keys) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut streak = Streak::default();
+        loop {
+            let failure = match call(&self.keys).await {
+                Err(failure) if failure.kind == FailureKind::Unsettled => failure,
+                answer => return answer,
+            };
+            let seed = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let key = self.key_in_use();
+            match streak.count(failure.kind, u64::from(seed.subsec_nanos())) {
+                (FailureKind::Unsettled, Some(wait)) => {
+                    exit::warn(&format!("IAM does not know the key {key} yet; waiting"));
+                    self.breaks.during(tokio::time::sleep(wait)).await?;
+                }
+                (kind, _) => {
+                    let message = format!(
+                        "IAM does not know the key {key}, and half a minute did not help: was it deleted or turned off, \
+                         or is it of another account or partition?"
+                    );
+                    return Err(Failure { kind, message, ..failure });
+                }
+            }
         }
     }
 

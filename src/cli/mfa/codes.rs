@@ -9,10 +9,10 @@ use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use crate::cli::exit::{Complaint, Exit};
-use crate::cli::mfa::breaks::{Breaks, broken_off};
+use crate::cli::breaks::{Breaks, broken_off};
 use crate::cli::mfa::computed::Computed;
 use crate::cli::terminal::{Terminal, Typed};
+use crate::model::{Failure, FailureKind};
 
 /// Where the codes of a new device come from.
 pub(super) enum Codes {
@@ -26,10 +26,7 @@ pub(super) enum Codes {
 
 impl Codes {
     /// Two codes that follow each other.
-    pub(super) async fn pair(
-        &mut self,
-        breaks: &mut Breaks,
-    ) -> Result<[SecretString; 2], Complaint> {
+    pub(super) async fn pair(&mut self, breaks: &mut Breaks) -> Result<[SecretString; 2], Failure> {
         match self {
             Self::Computed(codes) => breaks.during(codes.pair()).await,
             Self::Pipe | Self::Typed(_) => {
@@ -40,7 +37,7 @@ impl Codes {
     }
 
     /// One more, that was not given out.
-    pub(super) async fn next(&mut self, breaks: &mut Breaks) -> Result<SecretString, Complaint> {
+    pub(super) async fn next(&mut self, breaks: &mut Breaks) -> Result<SecretString, Failure> {
         match self {
             Self::Computed(codes) => breaks.during(codes.fresh()).await,
             Self::Pipe | Self::Typed(_) => {
@@ -58,7 +55,7 @@ impl Codes {
         }
     }
 
-    async fn read(&self, prompt: &str, breaks: &mut Breaks) -> Result<SecretString, Complaint> {
+    async fn read(&self, prompt: &str, breaks: &mut Breaks) -> Result<SecretString, Failure> {
         let Self::Typed(terminal) = self else {
             let line = breaks.during(spawn_blocking(line)).await?;
             let line = line.ok().and_then(Result::ok).unwrap_or_default();
@@ -105,8 +102,9 @@ fn six_digits(text: &str) -> Option<SecretString> {
     is_code.then(|| SecretString::from(text))
 }
 
-fn needed(why: &str) -> Complaint {
-    Complaint::new(Exit::PersonNeeded, format!("codes of the new device are needed: {why}"))
+fn needed(why: &str) -> Failure {
+    let message = format!("codes of the new device are needed: {why}");
+    Failure::new(FailureKind::PersonNeeded, "CodesNeeded", message)
 }
 
 /// How often what is no code may be typed.

@@ -1,37 +1,35 @@
-//! `mfa enroll`: a virtual device is made, its seed shown and kept, the device enabled and tried.
-//!
-//! Whatever goes wrong on the way, and whoever breaks it off: the device is taken away again, and where that fails, the
-//! command that does it is named.
+//! `mfa enroll`: one run of an enrolment for a real user, with a person or a file for the seed.
 
+mod real;
+
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::cli::exit::{self, Complaint, Exit};
+use self::real::Real;
+use crate::cli::exit::{Complaint, Exit};
 use crate::cli::keys::holder::Holder;
 use crate::cli::keys::user::User;
 use crate::cli::mfa::arguments::Enroll;
-use crate::cli::mfa::breaks::Breaks;
 use crate::cli::mfa::codes::Codes;
 use crate::cli::mfa::computed::Computed;
 use crate::cli::mfa::naming::{name_in, name_of};
-use crate::cli::mfa::remove::{rely_on_enabled, taken_away};
-use crate::cli::mfa::store::{Store, Stored};
-use crate::cli::mfa::{holder, picture, said};
+use crate::cli::mfa::{holder, picture};
 use crate::cli::print;
 use crate::cli::terminal::Terminal;
+use crate::cli::whoami::complaint;
 use crate::config::Config;
-use crate::iam::{Keys, NewDevice};
-use crate::model::{
-    Clock, CodeSource, Failure, FailureKind, MfaDevice, MfaSerial, ProfileName, Seed,
-};
+use crate::iam::NewDevice;
+use crate::iam::enrolment::{self, Kept, Outcome, SeedFile, run as enrol};
+use crate::model::{Clock, Failure, FailureKind, MfaDevice, ProfileName, Seed};
 
 /// What shall be made, with nothing asked yet.
 pub(super) struct Plan {
     by_pipe: bool,
     /// The device of the profile, where it is the one that is to be made.
     configured: Option<MfaDevice>,
+    force: bool,
     holder: Holder,
     /// The profile with the key.
     keeper: ProfileName,
@@ -39,7 +37,8 @@ pub(super) struct Plan {
     /// The path in its ARN, with a slash at both ends.
     path: String,
     profile: ProfileName,
-    store: Option<Store>,
+    state_dir: PathBuf,
+    store: Option<SeedFile>,
     terminal: Option<Arc<Terminal>>,
     text: bool,
 }
@@ -56,10 +55,7 @@ impl Plan {
             name_in(&device.serial).is_ok_and(|it| it == (path.clone(), name.clone()))
         };
         let configured = holder.device.clone().filter(is_it);
-        let store = configured.as_ref().map_or(Ok(None), Store::of)?;
-        if let Some(store) = &store {
-            store.check(wish.force)?;
-        }
+        let store = configured.as_ref().map_or(Ok(None), SeedFile::of).map_err(complaint)?;
         let by_pipe = match wish.codes.as_deref() {
             None => false,
             Some("-") => true,
@@ -82,24 +78,35 @@ impl Plan {
                 );
             }
         }
-        let text = wish.text;
-        Ok(Self { by_pipe, configured, holder, keeper, name, path, profile, store, terminal, text })
+        Ok(Self {
+            by_pipe,
+            configured,
+            force: wish.force,
+            holder,
+            keeper,
+            name,
+            path,
+            profile,
+            state_dir: config.daemon.state_dir.clone(),
+            store,
+            terminal,
+            text: wish.text,
+        })
     }
 
-    /// Where the codes of a device with `seed` come from.
-    fn codes(&self, seed: &SecretString, clock: Clock) -> Result<Codes, Complaint> {
-        use secrecy::ExposeSecret;
-        match &self.terminal {
-            _ if self.by_pipe => Ok(Codes::Pipe),
-            _ if self.store.is_some() => match Seed::parse(seed.expose_secret()) {
-                Ok(seed) => Ok(Codes::Computed(Computed::new(seed, clock))),
-                Err(fault) => {
-                    Err(Complaint::new(Exit::Refused, format!("IAM answered with {fault}")))
-                }
-            },
-            Some(terminal) => Ok(Codes::Typed(Arc::clone(terminal))),
-            None => Ok(Codes::Pipe),
+    /// Where the codes of the device come from, whose seed is at hand or not; `None` where nobody has any.
+    fn codes(&self, seed: Option<&SecretString>, clock: Clock) -> Result<Option<Codes>, Failure> {
+        if self.by_pipe {
+            return Ok(Some(Codes::Pipe));
         }
+        if let Some(seed) = seed.filter(|_| self.store.is_some()) {
+            let seed = Seed::parse(seed.expose_secret()).map_err(|fault| {
+                let message = format!("IAM answered with {fault}");
+                Failure::new(FailureKind::Refused, "InvalidSeed", message)
+            })?;
+            return Ok(Some(Codes::Computed(Computed::new(seed, clock))));
+        }
+        Ok(self.terminal.clone().map(Codes::Typed))
     }
 
     /// Shows the seed to whom it is for: as a picture on the terminal, and as a text on request.
@@ -121,212 +128,55 @@ impl Plan {
 
 /// Does what `plan` says.
 pub(super) async fn run(plan: Plan, clock: Clock) -> Result<Exit, Complaint> {
+    let journal = enrolment::journal(&plan.state_dir, &plan.keeper).map_err(complaint)?;
     let mut user = User::of(plan.holder.clone(), clock).await?;
-    let mut breaks =
-        Breaks::hold_off().map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;
-    // What the profile names is not there yet.
-    rely_on_enabled(&mut user, None).await;
-    let name = user.ask(async |keys: &Keys| keys.devices().user().await).await.map_err(said)?;
-    breaks.check().await?;
-    let create = async |keys: &Keys| keys.devices().create(&plan.path, &plan.name).await;
-    let made = match user.ask(create).await {
-        Ok(made) => made,
-        Err(failure) => return Err(unmade(&mut user, &plan, failure).await),
-    };
-    let mut begun = Begun { may_be_enabled: false, stored: None };
-    match begun.finish(&plan, &mut user, &name, &made, &mut breaks, clock).await {
-        Ok(()) => {
-            print::report(&done(&plan, &made.serial, &name, begun.stored.as_ref()))?;
-            Ok(Exit::Success)
-        }
-        Err(why) => Err(begun.undone(&plan, &mut user, &name, &made.serial, why).await),
-    }
-}
-
-/// What would have to be taken back.
-struct Begun {
-    may_be_enabled: bool,
-    stored: Option<Stored>,
-}
-
-impl Begun {
-    async fn finish(
-        &mut self,
-        plan: &Plan,
-        user: &mut User,
-        name: &str,
-        made: &NewDevice,
-        breaks: &mut Breaks,
-        clock: Clock,
-    ) -> Result<(), Complaint> {
-        breaks.check().await?;
-        let device = MfaSerial::parse(&made.serial)
-            .map(|serial| MfaDevice { serial, code: CodeSource::Prompt })
-            .map_err(|fault| Complaint::new(Exit::Refused, fault.to_string()))?;
-        let mut codes = plan.codes(&made.seed, clock)?;
-        if let Some(store) = &plan.store {
-            self.stored = Some(store.put(&made.seed)?);
-        }
-        plan.show(made)?;
-        let mut left = codes.tries();
-        loop {
-            let pair = codes.pair(breaks).await?;
-            self.may_be_enabled = true;
-            let enable = async |keys: &Keys| keys.devices().enable(name, &made.serial, &pair).await;
-            left -= 1;
-            match user.ask(enable).await {
-                Ok(()) => break,
-                Err(failure) if left > 0 && is_passing(&failure) => {
-                    exit::warn(&format!(
-                        "IAM does not take these two codes ({}); trying two more",
-                        failure.code
-                    ));
-                }
-                Err(failure) => return Err(said_of_codes(failure)),
-            }
-        }
-        exit::warn(&format!("{} is enabled; now it is tried with one more code", made.serial));
-        let mut left = codes.tries();
-        loop {
-            let code = codes.next(breaks).await?;
-            left -= 1;
-            match user.prove(&device, &code).await {
-                Ok(()) => return Ok(()),
-                Err(failure) if left > 0 && is_spreading(&failure) => {
-                    exit::warn(&format!(
-                        "the STS does not take it yet ({}): a new device takes a while to be known everywhere; trying again",
-                        failure.code
-                    ));
-                    breaks.during(tokio::time::sleep(PAUSE)).await?;
-                }
-                Err(failure) => return Err(said_of_codes(failure)),
-            }
-        }
-    }
-
-    /// Takes everything back; `why`, and what became of it.
-    async fn undone(
-        &mut self,
-        plan: &Plan,
-        user: &mut User,
-        name: &str,
-        serial: &str,
-        why: Complaint,
-    ) -> Complaint {
-        let profile = plan.profile.in_shell();
-        let removed = removed(user, name, serial, self.may_be_enabled).await;
-        let mut end = match removed {
-            Ok(()) => format!("the device {serial} was removed again"),
-            Err(failure) => format!(
-                "the device {serial} could not be removed again ({}): run, as soon as that is possible: \
-                 credbroker mfa remove {profile} {serial} --force",
-                failure.message
-            ),
-        };
-        if let Some(stored) = self.stored.take()
-            && let Err(error) = stored.take_back()
-        {
-            let (path, said) = (stored.path.display(), crate::files::said(&error));
-            end = format!("{end}; its seed is still in {path}: {said}");
-        }
-        Complaint { message: format!("{}; {end}", why.message), ..why }
-    }
-}
-
-/// Takes a device away from its user, where it may have one, and deletes it; what passes is tried again.
-async fn removed(
-    user: &mut User,
-    name: &str,
-    serial: &str,
-    may_be_enabled: bool,
-) -> Result<(), Failure> {
-    let mut left = CLEANUPS;
-    loop {
-        match remove_once(user, name, serial, may_be_enabled).await {
-            Err(failure) if left > 0 && is_absent(&failure) => {
-                left -= 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn remove_once(
-    user: &mut User,
-    name: &str,
-    serial: &str,
-    may_be_enabled: bool,
-) -> Result<(), Failure> {
-    if may_be_enabled && let Ok(serial) = MfaSerial::parse(serial) {
-        taken_away(user, name, &serial).await?;
-    }
-    match user.ask(async |keys: &Keys| keys.devices().delete(serial).await).await {
-        Err(failure) if failure.code == "NoSuchEntity" => Ok(()),
-        outcome => outcome,
-    }
-}
-
-/// Why no device was made. One that was made although no answer came is deleted; not one that somebody has.
-async fn unmade(user: &mut User, plan: &Plan, failure: Failure) -> Complaint {
+    user.breaks.hold_off()?;
+    let mut world = Real::new(plan, journal, user, clock);
+    let outcome = enrol(&mut world).await;
+    let Real { owner, plan, serial, .. } = world;
     let profile = plan.profile.in_shell();
-    if failure.code == "EntityAlreadyExists" {
-        let serial = plan.configured.as_ref().map_or("SERIAL", |device| device.serial.as_str());
-        let message = format!(
-            "there is a device of this name already: name another with --name, or, where nobody uses it, run: \
-             credbroker mfa remove {profile} {serial} --force"
-        );
-        return Complaint::new(Exit::Refused, message);
+    let (outcome, kept) = outcome.map_err(|failure| {
+        let message = failure.message.replace("PROFILE", &profile);
+        complaint(Failure { message, ..failure })
+    })?;
+    let again = format!("run: credbroker mfa remove {profile} {serial} --force");
+    match outcome {
+        Outcome::Done => print::report(&done(&plan, &serial, &owner, kept.as_ref()))?,
+        Outcome::Already => {
+            if let Some(store) = plan.store.filter(|store| !store.path().exists()) {
+                let path = store.path().display();
+                let message = format!(
+                    "{serial} is enabled for {owner} already, and its seed is not in {path}: put it there, or, to have a new device, \
+                     {again}; then this again"
+                );
+                return Err(Complaint::new(Exit::Refused, message));
+            }
+            print::report(&format!(
+                "{serial} is enabled for {owner} already; nothing was changed\n"
+            ))?;
+        }
+        Outcome::Taken => {
+            let message = format!(
+                "there is a device of this name already: name another with --name, or, where nobody uses it, {again}"
+            );
+            return Err(Complaint::new(Exit::Refused, message));
+        }
+        Outcome::Untried => {
+            let message = format!(
+                "{serial} is enabled for {owner} and was not tried, as nobody is here to give a code of it: run this in a terminal, or with \
+                 --codes -; where nobody has its seed, {again}"
+            );
+            return Err(Complaint::new(Exit::PersonNeeded, message));
+        }
     }
-    let may_be_there = is_absent(&failure);
-    let why = said(failure);
-    let Some(device) = plan.configured.as_ref().filter(|_| may_be_there) else { return why };
-    let end = match removed(user, "", device.serial.as_str(), false).await {
-        Ok(()) => "nothing is left of it".to_owned(),
-        Err(failure) => format!(
-            "whether it was made is not known ({}); to remove it: credbroker mfa remove {profile} {} --force",
-            failure.message, device.serial
-        ),
-    };
-    Complaint { message: format!("{}; {end}", why.message), ..why }
-}
-
-/// Whether a device was made and is not known yet where two codes of it were sent to, or the codes were mistaken.
-fn is_passing(failure: &Failure) -> bool {
-    let codes = ["EntityTemporarilyUnmodifiable", "InvalidAuthenticationCode", "NoSuchEntity"];
-    codes.iter().any(|code| failure.code.trim_end_matches("Exception") == *code)
-}
-
-/// Whether a code can have been refused because the device is not known yet where it was sent to.
-fn is_spreading(failure: &Failure) -> bool {
-    let is_code = failure.code == "InvalidMfaCode" || failure.code == "AccessDenied";
-    is_code || is_absent(failure)
-}
-
-/// Whether it is not known what became of a call.
-fn is_absent(failure: &Failure) -> bool {
-    match failure.kind {
-        FailureKind::Throttled | FailureKind::Unreachable | FailureKind::Unsettled => true,
-        FailureKind::InputExpired
-        | FailureKind::Misconfigured
-        | FailureKind::PersonNeeded
-        | FailureKind::Refused => false,
-    }
-}
-
-fn said_of_codes(failure: Failure) -> Complaint {
-    if failure.code.trim_end_matches("Exception") != "InvalidAuthenticationCode" {
-        return said(failure);
-    }
-    let message = "IAM does not take these codes of the new device (InvalidAuthenticationCode); does the clock that they are made by go right?";
-    Complaint::new(Exit::Refused, message)
+    Ok(Exit::Success)
 }
 
 /// What a person is told in the end.
-fn done(plan: &Plan, serial: &str, user: &str, stored: Option<&Stored>) -> String {
+fn done(plan: &Plan, serial: &str, user: &str, kept: Option<&Kept>) -> String {
     let mut lines =
         vec![format!("{serial} is enabled for {user}, and a session was got with its code.")];
-    if let Some(Stored { old, path }) = stored {
+    if let Some(Kept { old, path, .. }) = kept {
         let path = path.display();
         lines.push(format!(
             "Its seed is in {path}: a daemon that can read it answers by itself from now on; nothing has to be reloaded."
@@ -355,24 +205,3 @@ fn done(plan: &Plan, serial: &str, user: &str, stored: Option<&Stored>) -> Strin
 const ONE_FACTOR: &str = "\
 The seed and the access key on one disk are one factor: whoever copies both needs no person. For two, keep the seed in
 a second store that hands it out (code = { totp = { command = [...] } }), or on a phone alone (code = \"prompt\").";
-
-/// Between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often a removal that meets an absent IAM is tried again.
-const CLEANUPS: u32 = 3;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_of_somebody_is_not_taken_for_a_leftover() {
-        let failure = |kind, code| Failure::new(kind, code, "no");
-        assert!(is_absent(&failure(FailureKind::Unreachable, "Unreachable")));
-        assert!(!is_absent(&failure(FailureKind::Refused, "EntityAlreadyExists")));
-        assert!(is_passing(&failure(FailureKind::Refused, "InvalidAuthenticationCode")));
-        assert!(!is_passing(&failure(FailureKind::Unreachable, "Unreachable")));
-        assert!(is_spreading(&failure(FailureKind::PersonNeeded, "InvalidMfaCode")));
-    }
-}

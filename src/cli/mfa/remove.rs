@@ -24,8 +24,12 @@ pub(super) async fn run(wish: &Remove, holder: Holder, clock: Clock) -> Result<E
     }
     let configured = holder.device.clone();
     let mut user = User::of(holder, clock).await?;
-    rely_on_enabled(&mut user, configured).await;
-    let name = user.ask(async |keys: &Keys| keys.devices().user().await).await.map_err(said)?;
+    match rely_on_enabled(&mut user, configured).await {
+        Err(failure) if failure.code != "AccessDenied" => return Err(said(failure)),
+        Ok(_) | Err(_) => {}
+    }
+    let owner = user.ask(async |keys: &Keys| keys.devices().user().await).await;
+    let name = owner.map_err(said)?.name;
     let mut is_there = taken_away(&mut user, &name, serial).await.map_err(said)?;
     if is_virtual(serial) {
         match user.ask(async |keys: &Keys| keys.devices().delete(serial.as_str()).await).await {
@@ -44,18 +48,22 @@ pub(super) async fn run(wish: &Remove, holder: Holder, clock: Clock) -> Result<E
     Ok(Exit::Success)
 }
 
-/// Has `user` rely on a device that it has: `first`, if that is one, else any whose codes a person reads.
-pub(super) async fn rely_on_enabled(user: &mut User, first: Option<MfaDevice>) {
+/// Has `user` rely on a device that it has: on `first`, if that is one, else on any, whose codes a person reads; the
+/// serial numbers of all.
+pub(super) async fn rely_on_enabled(
+    user: &mut User,
+    first: Option<MfaDevice>,
+) -> Result<Vec<String>, Failure> {
     user.rely_on(None);
+    let devices = user.ask(async |keys: &Keys| keys.devices().list().await).await;
     // Who may not ask that is asked for a code of the device that the profile names.
-    let Ok(devices) = user.ask(async |keys: &Keys| keys.devices().list().await).await else {
-        return user.rely_on(first);
-    };
-    let mut serials = devices.iter().filter_map(|it| MfaSerial::parse(&it.serial).ok());
-    let is_enabled =
-        |device: &MfaDevice| devices.iter().any(|it| it.serial == device.serial.as_str());
-    let any = || serials.next().map(|serial| MfaDevice { serial, code: CodeSource::Prompt });
+    let devices = devices.inspect_err(|_| user.rely_on(first.clone()))?;
+    let serials: Vec<String> = devices.into_iter().map(|device| device.serial).collect();
+    let is_enabled = |device: &MfaDevice| serials.iter().any(|it| it == device.serial.as_str());
+    let any = || serials.iter().find_map(|serial| MfaSerial::parse(serial).ok());
+    let any = || any().map(|serial| MfaDevice { serial, code: CodeSource::Prompt });
     user.rely_on(first.filter(is_enabled).or_else(any));
+    Ok(serials)
 }
 
 /// Takes the device `serial` away from the user called `name`; whether there was one.

@@ -1,16 +1,14 @@
 //! What a rotation has on disk: the place of the key, the staged key beside it, and the journal.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::files;
 use crate::iam::Place;
+use crate::iam::journal::{Journal, file_name, remove, unusable};
 use crate::iam::rotation::Progress;
 use crate::model::{Failure, FailureKind, KeySource, LongTermKey, ProfileName, Signer};
 use crate::source::read_key;
@@ -18,8 +16,7 @@ use crate::source::read_key;
 /// The files of one rotation, which nobody else is at.
 #[derive(Debug)]
 pub struct Desk {
-    journal: PathBuf,
-    _lock: File,
+    journal: Journal<Progress>,
     place: Place,
     source: KeySource,
     staged: PathBuf,
@@ -34,36 +31,16 @@ impl Desk {
     /// it runs.
     pub fn open(state: &Path, source: &KeySource, profile: &ProfileName) -> Result<Self, Failure> {
         let place = Place::of(source, profile.as_str())?;
-        let name = file_name(profile);
-        let directory = state.join("rotation");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(|error| unusable(&directory, &error))?;
-        let path = directory.join(format!("{name}.lock"));
-        let lock = File::options().create(true).append(true).mode(0o600).open(&path);
-        let lock = lock.map_err(|error| unusable(&path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = format!(
-                    "another rotation of {profile} is running; run this again when it ends"
-                );
-                return Err(Failure::new(FailureKind::Throttled, "Rotation", message));
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
-        }
+        let journal = Journal::open(state, "rotation", profile)?;
         let file =
             fs::canonicalize(place.path()).map_err(|error| unusable(place.path(), &error))?;
         let mut staged = file.clone().into_os_string();
-        staged.push(format!(".{name}.new"));
+        staged.push(format!(".{}.new", file_name(profile)));
         let staged = PathBuf::from(staged);
         for path in [&file, &staged] {
-            sweep(path);
+            files::sweep(path);
         }
-        let journal = directory.join(format!("{name}.json"));
-        Ok(Self { journal, _lock: lock, place, source: source.clone(), staged })
+        Ok(Self { journal, place, source: source.clone(), staged })
     }
 
     /// The file of the key in use.
@@ -101,19 +78,7 @@ impl Desk {
     /// # Errors
     /// `Misconfigured` where it cannot be read.
     pub fn journal(&self) -> Result<Option<Progress>, Failure> {
-        if !self.journal.exists() {
-            return Ok(None);
-        }
-        let text =
-            files::read_secret(&self.journal, CAP).map_err(|fault| fail(fault.to_string()))?;
-        let progress = serde_json::from_str(&text).map_err(|error| {
-            let path = self.journal.display();
-            fail(format!(
-                "{path} is no journal of a rotation (line {}); look into it, and remove it",
-                error.line()
-            ))
-        })?;
-        Ok(Some(progress))
+        self.journal.read()
     }
 
     /// Writes down how far it came; `None` removes the journal.
@@ -121,11 +86,7 @@ impl Desk {
     /// # Errors
     /// Those of the file system.
     pub fn note(&self, progress: Option<&Progress>) -> Result<(), Failure> {
-        let Some(progress) = progress else { return remove(&self.journal) };
-        let mut text = serde_json::to_vec(progress).unwrap_or_default();
-        text.push(b'\n');
-        files::write_atomically(&self.journal, &text, 0o600)
-            .map_err(|error| unusable(&self.journal, &error))
+        self.journal.note(progress)
     }
 
     /// Keeps `key` beside the one in use.
@@ -163,43 +124,9 @@ async fn key_in(source: &KeySource) -> Result<LongTermKey, Failure> {
             access_key_id: key.access_key_id.clone(),
             secret_access_key: key.secret_access_key.clone(),
         }),
-        Signer::Anonymous | Signer::Session(_) => Err(fail("this is no long-term key".to_owned())),
-    }
-}
-
-/// The name of a profile as that of a file.
-fn file_name(profile: &ProfileName) -> String {
-    let name = profile.as_str();
-    if profile.is_url_safe() && !name.starts_with('.') {
-        return name.to_owned();
-    }
-    let digest = Sha256::digest(name.as_bytes());
-    digest.iter().fold("=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
-}
-
-/// Removes what a process that is no more was about to rename to `path`: it holds a secret.
-fn sweep(path: &Path) {
-    let (Some(directory), Some(name)) =
-        (path.parent(), path.file_name().and_then(|it| it.to_str()))
-    else {
-        return;
-    };
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let file = entry.file_name();
-        let process = file.to_str().and_then(|it| it.strip_prefix('.'));
-        let process = process.and_then(|it| it.strip_prefix(name)?.strip_prefix('.'));
-        let process = process.and_then(|it| it.strip_suffix(".new")?.parse::<u32>().ok());
-        if process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
-            let _ = fs::remove_file(entry.path());
+        Signer::Anonymous | Signer::Session(_) => {
+            Err(Failure::new(FailureKind::Misconfigured, "Rotation", "this is no long-term key"))
         }
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, &error)),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -215,18 +142,3 @@ fn json(key: &LongTermKey) -> Zeroizing<Vec<u8>> {
     text.extend_from_slice(b"}\n");
     text
 }
-
-fn unusable(path: &Path, error: &io::Error) -> Failure {
-    fail(format!(
-        "{} cannot be used: {}; run this as the user whose key it is",
-        path.display(),
-        files::said(error)
-    ))
-}
-
-fn fail(message: String) -> Failure {
-    Failure::new(FailureKind::Misconfigured, "Rotation", message)
-}
-
-/// Largest journal, in bytes.
-const CAP: u64 = 1 << 16;

@@ -15,13 +15,13 @@ use crate::sandbox::client::{ADMIN, DEMO, Keys, MFA_SERIAL, Request, example, ro
 use crate::sandbox::iam_devices::{SEED, code};
 
 /// A request to IAM, as the user `demo` or with other keys.
-pub(super) fn iam(action: &str, keys: impl Into<Keys>) -> Request {
+pub(crate) fn iam(action: &str, keys: impl Into<Keys>) -> Request {
     let request = Request::new(action, keys).with("Version", "2010-05-08");
     Request { service: "iam".into(), region: "us-east-1".into(), ..request }
 }
 
 /// Sends it and expects an answer.
-pub(super) async fn done(request: &Request, sandbox: &Sandbox) -> crate::sandbox::client::Reply {
+pub(crate) async fn done(request: &Request, sandbox: &Sandbox) -> crate::sandbox::client::Reply {
     let reply = request.send(sandbox).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     let namespace = "xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"";

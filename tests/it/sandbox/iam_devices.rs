@@ -4,20 +4,20 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use credbroker::sandbox::Sandbox;
+use credbroker::sandbox::{Sandbox, SandboxConfig};
 use tokio::time::advance;
 use totp_rs::{Builder, Secret};
 
-use crate::sandbox::client::{ADMIN, DEMO, MFA_SERIAL, Reply, Request, example};
+use crate::sandbox::client::{ADMIN, DEMO, MFA_SERIAL, Reply, Request, example, with_config};
 use crate::sandbox::iam::{done, iam};
 
 /// The seed of the example's device.
-pub(super) const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+pub(crate) const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 const SERIAL: &str = "arn:aws:iam::123456789012:mfa/phone";
 
 /// The code that a device with `seed` shows `ahead` seconds from now.
-pub(super) fn code(seed: &str, sandbox: &Sandbox, ahead: i64) -> String {
+pub(crate) fn code(seed: &str, sandbox: &Sandbox, ahead: i64) -> String {
     let seed = Secret::try_from_base32(seed).unwrap();
     let totp = Builder::new().with_secret(seed).build_noncompliant();
     let now = sandbox.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -100,6 +100,61 @@ async fn a_device_wants_two_of_its_codes_in_a_row_once() {
     right.refused(&sandbox, 409, "EntityTemporarilyUnmodifiable", message).await;
     advance(Duration::from_mins(1)).await;
     done(&enable(&sandbox, &seed, [-30, 0]), &sandbox).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_is_listed_at_once_and_its_codes_are_taken_in_a_while() {
+    let text = SandboxConfig::example();
+    let sandbox = with_config(&text.replace("propagation  = \"0s\"", "propagation  = \"10s\""));
+    let (seed, _) = made(&sandbox).await;
+    done(&enable(&sandbox, &seed, [-30, 0]), &sandbox).await;
+    assert_eq!(done(&iam("ListMFADevices", DEMO), &sandbox).await.text("SerialNumber"), SERIAL);
+    let session = Request::new("GetSessionToken", DEMO)
+        .with("TokenCode", &code(&seed, &sandbox, 30))
+        .with("SerialNumber", SERIAL);
+    advance(Duration::from_secs(9)).await;
+    let early = session.send(&sandbox).await;
+    assert_eq!(early.text("Code"), "AccessDenied");
+    assert!(early.text("Message").contains("unable to validate MFA code"), "{}", early.body);
+    advance(Duration::from_secs(1)).await;
+    session.keys(&sandbox).await;
+}
+
+/// Made or not, enabled or not: the number of devices of one user is bounded.
+#[tokio::test(start_paused = true)]
+async fn a_ninth_device_is_refused() {
+    let sandbox = example();
+    for number in 0..9 {
+        let name = format!("phone-{number}");
+        let create = iam("CreateVirtualMFADevice", DEMO).with("VirtualMFADeviceName", &name);
+        let reply = done(&create, &sandbox).await;
+        let seed = STANDARD.decode(reply.text("Base32StringSeed")).unwrap();
+        let seed = String::from_utf8(seed).unwrap();
+        let enable =
+            enable(&sandbox, &seed, [-30, 0]).with("SerialNumber", &reply.text("SerialNumber"));
+        if number < 8 {
+            done(&enable, &sandbox).await;
+        } else {
+            let message = "Cannot exceed quota for MFADevicesPerUser: 8";
+            enable.refused(&sandbox, 409, "LimitExceeded", message).await;
+        }
+    }
+}
+
+/// One of the two codes was taken for a session before: both of the next pair must be unused, too.
+#[tokio::test(start_paused = true)]
+async fn a_code_that_a_session_was_got_with_enables_nothing() {
+    let sandbox = example();
+    let (seed, _) = made(&sandbox).await;
+    done(&enable(&sandbox, &seed, [-30, 0]), &sandbox).await;
+    let session = Request::new("GetSessionToken", DEMO).with("SerialNumber", SERIAL);
+    session.with("TokenCode", &code(&seed, &sandbox, 30)).keys(&sandbox).await;
+    done(&iam("DeactivateMFADevice", DEMO).with("SerialNumber", SERIAL), &sandbox).await;
+    advance(Duration::from_mins(1)).await;
+    let message = "An authentication code was used before. Wait for the next two, then try again.";
+    let spent = enable(&sandbox, &seed, [-30, 0]);
+    spent.refused(&sandbox, 409, "EntityTemporarilyUnmodifiable", message).await;
+    done(&enable(&sandbox, &seed, [0, 30]), &sandbox).await;
 }
 
 #[tokio::test(start_paused = true)]
