@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import http.server
+import io
 import json
 import os
 import pty
@@ -17,6 +18,9 @@ import threading
 import time
 import urllib.parse
 
+import boto3
+import qr
+from PIL import Image
 from keys import NoIam, key_json
 from stage import ACCOUNT, BIN, Sandbox, Stage, prepare_child, wait_for
 
@@ -50,6 +54,12 @@ def main():
         half_way(stage, sandbox)
         elsewhere(stage)
     stage.exit()
+
+
+def client(sandbox, service):
+    """boto3, as the user `me`."""
+    return boto3.client(service, endpoint_url=sandbox.url, region_name="us-east-1", aws_access_key_id=ID,
+                        aws_secret_access_key=SECRET)
 
 
 class Mfa:
@@ -112,12 +122,12 @@ class Phone:
 class Screen:
     """A terminal with a command on it."""
 
-    def __init__(self, stage, argv):
+    def __init__(self, stage, argv, env=None):
         self.stage, self.said, self.seen = stage, b"", 0
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             prepare_child()
-            os.execve(argv[0], argv, stage.env())
+            os.execve(argv[0], argv, env or stage.env())
 
     def until(self, text, seconds=60):
         """Reads until `text` is said; without one, until the end."""
@@ -172,7 +182,7 @@ def by_phone(stage, sandbox):
         uri = re.search(rb"otpauth://\S+", screen.said).group().decode()
         phone.seed = seed_in(uri)
         stage.secret(phone.seed)
-        assert "█" in screen.said.decode()
+        assert qr.on_terminal(screen.said.decode()) == uri, "a camera reads something else than the text says"
         screen.type("12345\n")
         screen.until("six digits")
         screen.answer(FIRST, phone.code())
@@ -186,10 +196,21 @@ def by_phone(stage, sandbox):
         header, row = done.stdout.splitlines()
         assert header.startswith("DEVICE") and row.startswith(SERIAL) and row.endswith("the profile's"), done.stdout
         assert mfa.devices()[SERIAL]["named_by_profile"], done.stdout
-    with stage.case("a device of the same name is not made twice, and the first stays"):
-        done = mfa("enroll", "--text", "--codes", "-", secret_stdout=True)
-        assert done.returncode == 81 and "credbroker mfa remove base" in done.stderr, done
-        assert SERIAL in mfa.devices()
+    with stage.case("a device that is enabled is said to be so, and nothing is changed"):
+        before = mfa.devices()
+        done = mfa("enroll", "--text", "--codes", "-")
+        assert (done.returncode, done.stdout) == (0, f"{SERIAL} is enabled for me already; nothing was changed\n"), done
+        assert mfa.devices() == before
+    with stage.case("a device of the same name that somebody else made is not taken, and stays"):
+        made = client(sandbox, "iam").create_virtual_mfa_device(VirtualMFADeviceName="made")["VirtualMFADevice"]
+        seed = made["Base32StringSeed"].decode()
+        stage.secret(seed)
+        done = mfa("enroll", "--name", "made", "--text", "--codes", "-")
+        assert done.returncode == 81 and f"credbroker mfa remove base {made['SerialNumber']}" in done.stderr, done
+        assert mfa("remove", made["SerialNumber"]).returncode == 0
+    with stage.case("the picture that the sandbox's IAM gives is the code of its seed, to a camera, too"):
+        picture = Image.open(io.BytesIO(made["QRCodePNG"]))
+        assert qr.in_picture(picture) == f"otpauth://totp/made@{ACCOUNT}?secret={seed}"
     with stage.case("the device of the profile is removed by force alone"):
         done = mfa("remove", SERIAL)
         assert done.returncode == 64 and "--force" in done.stderr, done
@@ -226,24 +247,28 @@ def by_seed(stage, sandbox):
         said = done.stdout + done.stderr
         assert "are one factor" in said and "waiting" in said and str(mfa.seed) in said, said
         assert seed not in said and "otpauth" not in said and not set(BLOCKS) & set(said), "the seed was shown"
-        assert sorted(os.listdir(mfa.dir)) == ["base.json", "config.toml", "me.seed"], os.listdir(mfa.dir)
+        assert sorted(os.listdir(mfa.dir)) == ["base.json", "config.toml", "me.seed", "state"], os.listdir(mfa.dir)
     with stage.case("the daemon answers with it, and check says what it is worth"):
         daemon = stage.daemon(mfa.text, name="seed")
         wait_for(lambda: daemon.run("whoami", "admin").returncode == 0, "no session", seconds=90)
         daemon.stop()
         done = stage.run(BIN, "check", "--config", mfa.config)
         assert done.returncode == 0 and "are one factor" in done.stdout + done.stderr, done
-    with stage.case("another seed is not put in its place without being asked"):
+    with stage.case("an enabled device keeps its seed, by force, too, and one without its seed is told what to do"):
+        for more in ((), ("--force",)):
+            done = mfa("enroll", *more)
+            assert done.returncode == 0 and "enabled for me already" in done.stdout, done
+            assert mfa.seed.read_text().strip() == seed
+        mfa.seed.rename(mfa.dir / "elsewhere")
         done = mfa("enroll")
-        assert done.returncode == 78 and "--force" in done.stderr, done
-        assert mfa.seed.read_text().strip() == seed
-        done = mfa("enroll", "--force")
-        assert done.returncode == 81 and "already" in done.stderr, done
-        assert mfa.seed.read_text().strip() == seed
+        assert done.returncode == 81 and f"seed is not in {mfa.seed}" in done.stderr and "mfa remove base" in done.stderr, done
+        (mfa.dir / "elsewhere").rename(mfa.seed)
     with stage.case("a removed device leaves its seed, and with --seed it does not"):
         done = mfa("remove", SERIAL, "--force")
         assert done.returncode == 0 and f"still in {mfa.seed}" in done.stdout, done
         assert mfa.seed.exists() and mfa.devices() == {}
+        done = mfa("enroll")
+        assert done.returncode == 78 and "--force" in done.stderr and mfa.seed.read_text().strip() == seed, done
         done = mfa("enroll", "--force", timeout=120)
         assert done.returncode == 0, done.stderr
         new = mfa.seed.read_text().strip()
@@ -274,6 +299,7 @@ def refusals(stage, sandbox):
                 (table(), ("--text",), 80, "--codes -"),
                 (table(), ("--codes", "123456"), 64, "--codes -"),
                 (table(serial="GAHT12345678"), (), 78, "hardware"),
+                (table(FILE, serial=SERIAL.replace("1234", "4321")), (), 78, f'write serial = "{SERIAL}"'),
                 (table('code = { totp = { file = "none/me.seed" } }'), (), 78, "nothing can be written"),
                 (table('code = { totp = { command = ["cat", "me.seed"] } }'), (), 78, "cannot be put into")):
             done = Mfa(stage, "refused", sandbox.url, device)("enroll", *more)
@@ -286,7 +312,8 @@ def half_way(stage, sandbox):
     mfa = Mfa(stage, "half-way", sandbox.url, table(FILE))
 
     def nothing_left():
-        assert sorted(os.listdir(mfa.dir)) == ["base.json", "config.toml"], os.listdir(mfa.dir)
+        assert sorted(os.listdir(mfa.dir)) == ["base.json", "config.toml", "state"], os.listdir(mfa.dir)
+        assert os.listdir(mfa.dir / "state/enrolment") == ["base.lock"], os.listdir(mfa.dir / "state/enrolment")
         # One of this name can be made: it is gone, and not just nobody's.
         counts = devices()
         created, deleted = (counts.get(name, {"succeeded": 0})["succeeded"]
@@ -312,6 +339,16 @@ def half_way(stage, sandbox):
         command = re.search(r"credbroker (mfa remove base \S+ --force)", done.stderr)
         assert done.returncode == 75 and command and not mfa.seed.exists(), done
         assert stage.run(BIN, *command.group(1).split(), "--config", mfa.config).returncode == 0
+        assert mfa.devices() == {} and not mfa.seed.exists()
+    with stage.case("a removal that failed is made up for by the next run"):
+        sandbox.admin("POST", "faults", {"kind": "server-error", "status": 503, "operation": "EnableMFADevice"})
+        sandbox.admin("POST", "faults", {"kind": "reset", "operation": "DeleteVirtualMFADevice"})
+        assert mfa("enroll", timeout=120).returncode == 75
+        sandbox.admin("DELETE", "faults")
+        done = mfa("enroll", timeout=120)
+        assert done.returncode == 0 and "an earlier run was stopped before" in done.stderr, done
+        stage.secret(mfa.seed.read_text().strip())
+        assert mfa("remove", SERIAL, "--force", "--seed").returncode == 0
         nothing_left()
     with stage.case("who breaks off while a code is waited for leaves nothing behind"):
         for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
