@@ -15,7 +15,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 class Page:
-    """The page `name`; `swaps` are pairs of what it writes and what the stage has instead, the longest first."""
+    """The page `name` of the scenarios, or of another folder; `swaps` are pairs of what it writes and what the stage has
+    instead, the longest first.
+    """
 
     def __init__(self, stage, name, swaps, folder="scenarios"):
         self.stage = stage
@@ -25,7 +27,8 @@ class Page:
         self.exports = []
         text = (ROOT / "docs" / folder / name).read_text()
         headings = re.split(r"^## (.*)$", text, flags=re.MULTILINE)
-        self.sections = dict(zip(headings[1::2], headings[2::2]))
+        # What stands before the first heading has none.
+        self.sections = {"": headings[0], **dict(zip(headings[1::2], headings[2::2]))}
         self.program("credbroker", BIN)
         self.program("python3", VENV / "python")
         self.program("aws", VENV / "python", VENV / "aws")
@@ -70,6 +73,10 @@ class Page:
             said = TIME.sub("TIME", done.stdout)
             assert re.fullmatch(expected, said), f"{command}: prints {said!r}, on the page {shown!r}"
 
-    def bash(self, script, more):
-        env = self.stage.env(**{"PATH": f"{self.dir / 'bin'}:{PATH}", **more})
-        return self.stage.run("bash", "-c", f"cd {shlex.quote(str(self.dir))}\n{script}", env=env, timeout=120)
+    def env(self, **more):
+        """An environment in which the page's programs are found."""
+        return self.stage.env(**{"PATH": f"{self.dir / 'bin'}:{PATH}", **more})
+
+    def bash(self, script, more, **options):
+        script = f"cd {shlex.quote(str(self.dir))}\n{script}"
+        return self.stage.run("bash", "-c", script, env=self.env(**more), timeout=120, **options)
