@@ -98,9 +98,50 @@ def main():
             assert done.returncode == 0 and ":assumed-role/Admin/" in done.stdout, f"{done.stdout}{done.stderr}"
             done = makes("with-code", "admin-bucket")
             assert ":assumed-role/Admin/" in done.stdout, done.stderr
+        keeper(stage, daemon)
         with stage.case("the denied profile is still denied"):
             assert daemon.run("process", "without-code").returncode == REFUSED
     stage.exit()
+
+
+def keeper(stage, daemon):
+    """A user who may do what `check --policies` prints for a device of one's own."""
+    done = stage.run(BIN, "check", "--policies", "with-code", "--json", "--config", daemon.config)
+    assert done.returncode == 0, done.stderr
+    [printed] = [one["document"] for one in json.loads(done.stdout)["policies"] if one["purpose"] == "mfa"]
+    # To this emulator every request of IAM's is about everything.
+    statements = [{**statement, "Resource": "*"} for statement in printed["Statement"]]
+    root = iam(ROOT_KEY, "any")
+    root.create_user(UserName="keeper")
+
+    def may(statements):
+        document = json.dumps({**printed, "Statement": statements})
+        root.put_user_policy(UserName="keeper", PolicyName="mfa", PolicyDocument=document)
+
+    may(statements)
+    key = root.create_access_key(UserName="keeper")["AccessKey"]
+    stage.secret(key["SecretAccessKey"])
+    own, serial = iam(key["AccessKeyId"], key["SecretAccessKey"]), f"arn:aws:iam::{ACCOUNT}:mfa/keeper"
+    with stage.case("by the printed policy a user enrols a device of their own without a code"):
+        own.list_virtual_mfa_devices(AssignmentStatus="Unassigned")
+        assert own.create_virtual_mfa_device(VirtualMFADeviceName="keeper")["VirtualMFADevice"]["SerialNumber"] == serial
+        own.enable_mfa_device(UserName="keeper", SerialNumber=serial, AuthenticationCode1=CODE, AuthenticationCode2=CODE[::-1])
+        assert [it["SerialNumber"] for it in own.list_mfa_devices(UserName="keeper")["MFADevices"]] == [serial]
+    with stage.case("by the printed policy nobody takes a device away without a code, for the sake of its condition"):
+        try:
+            own.deactivate_mfa_device(UserName="keeper", SerialNumber=serial)
+        except own.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDenied", error
+        else:
+            raise AssertionError("it was taken away")
+        may([{name: part for name, part in statement.items() if name != "Condition"} for statement in statements])
+        own.deactivate_mfa_device(UserName="keeper", SerialNumber=serial)
+
+
+def iam(id, secret):
+    import boto3
+
+    return boto3.client("iam", endpoint_url=URL, region_name=REGION, aws_access_key_id=id, aws_secret_access_key=secret)
 
 
 def healthy():
@@ -113,19 +154,16 @@ def healthy():
 
 def furnish(stage):
     """A user who may assume any role, and two roles that trust it: one wants MFA."""
-    import boto3
-
-    iam = boto3.client("iam", endpoint_url=URL, region_name=REGION, aws_access_key_id=ROOT_KEY,
-                       aws_secret_access_key="any")
-    iam.create_user(UserName="me")
-    iam.put_user_policy(UserName="me", PolicyName="assume", PolicyDocument=document("sts:AssumeRole", Resource="*"))
+    root = iam(ROOT_KEY, "any")
+    root.create_user(UserName="me")
+    root.put_user_policy(UserName="me", PolicyName="assume", PolicyDocument=document("sts:AssumeRole", Resource="*"))
     principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:user/me"}
     wants_mfa = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
     for name, more in (("Admin", {"Condition": wants_mfa}), ("Open", {})):
         trust = document("sts:AssumeRole", Principal=principal, **more)
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-        iam.put_role_policy(RoleName=name, PolicyName="s3", PolicyDocument=document("s3:*", Resource="*"))
-    key = iam.create_access_key(UserName="me")["AccessKey"]
+        root.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+        root.put_role_policy(RoleName=name, PolicyName="s3", PolicyDocument=document("s3:*", Resource="*"))
+    key = root.create_access_key(UserName="me")["AccessKey"]
     stage.secret(key["SecretAccessKey"])
     pathlib.Path(stage.dir / "daemon").mkdir()
     stage.write("daemon/base.json", {"Version": 1, "AccessKeyId": key["AccessKeyId"],

@@ -13,7 +13,8 @@ use crate::cli::terminal::{Terminal, Typed};
 use crate::cli::whoami::complaint;
 use crate::iam::Keys;
 use crate::model::{
-    Clock, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial, SessionDuration, Signer,
+    Clock, Dialect, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial, SessionDuration,
+    Signer,
 };
 use crate::policy::Streak;
 use crate::source::{MfaCode, Sts, read_key};
@@ -98,15 +99,18 @@ impl User {
                 answer => return answer,
             };
             let seed = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let key = self.key_in_use();
+            let (key, who) = (self.key_in_use(), place(self.holder.iam.dialect));
             match streak.count(failure.kind, u64::from(seed.subsec_nanos())) {
                 (FailureKind::Unsettled, Some(wait)) => {
-                    exit::warn(&format!("IAM does not know the key {key} yet; waiting"));
+                    exit::warn(&format!("{who} does not know the key {key} yet; waiting"));
                     self.breaks.during(tokio::time::sleep(wait)).await?;
+                }
+                (kind, _) if self.holder.iam.dialect == Dialect::Ceph => {
+                    return Err(Failure { kind, ..failure });
                 }
                 (kind, _) => {
                     let message = format!(
-                        "IAM does not know the key {key}, and half a minute did not help: was it deleted or turned off, \
+                        "{who} does not know the key {key}, and half a minute did not help: was it deleted or turned off, \
                          or is it of another account or partition?"
                     );
                     return Err(Failure { kind, message, ..failure });
@@ -138,6 +142,14 @@ impl User {
         self.keys.sign_with(Signer::Session(Arc::new(session)));
         self.has_session = true;
         Ok(())
+    }
+}
+
+/// Who knows the keys of users there.
+fn place(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Aws | Dialect::Generic | Dialect::Minio => "IAM",
+        Dialect::Ceph => "the gateway",
     }
 }
 

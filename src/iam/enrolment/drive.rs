@@ -151,6 +151,10 @@ impl<W: World> Run<'_, W> {
     }
 
     async fn create(&mut self, journal: Option<&Progress>) -> Result<(), Failure> {
+        if !self.has_begun {
+            // What is in the way may have come there since.
+            self.world.check().await?;
+        }
         let made = match self.world.create().await {
             Ok(made) => made,
             Err(failure) if failure.code == "EntityAlreadyExists" => {
@@ -164,6 +168,7 @@ impl<W: World> Run<'_, W> {
         let (kept, serial) = (self.world.kept(&made), made.serial.clone());
         self.made = Some(made);
         self.facts.has_seed = true;
+        self.facts.wanted.clone_from(&serial);
         self.world.note(Some(&Progress::Made { kept, serial })).await
     }
 

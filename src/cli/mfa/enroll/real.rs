@@ -54,7 +54,9 @@ impl World for Real {
     async fn create(&mut self) -> Result<NewDevice, Failure> {
         let (path, name) = (self.plan.path.as_str(), self.plan.name.as_str());
         let create = async |keys: &Keys| keys.devices().create(path, name).await;
-        self.user.ask(create).await.map_err(worded)
+        let made = self.user.ask(create).await.map_err(worded)?;
+        self.serial.clone_from(&made.serial);
+        Ok(made)
     }
 
     async fn delete(&mut self, serial: &str) -> Result<(), Failure> {
