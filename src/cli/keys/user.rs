@@ -122,7 +122,7 @@ impl User {
     /// Signs with a session from now on, for which the person gives a code.
     async fn begin_session(&mut self, device: &MfaDevice) -> Result<(), Failure> {
         let code = match Computed::of(device, self.clock) {
-            Some(mut codes) => codes.fresh().await,
+            Some(mut codes) => self.breaks.during(codes.fresh()).await?,
             None => typed(&device.serial)?,
         };
         self.prove(device, &code).await
