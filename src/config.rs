@@ -20,6 +20,7 @@ mod fault;
 mod later;
 mod mask;
 mod mfa;
+mod named;
 mod oidc;
 mod origin;
 mod policies;
@@ -46,6 +47,7 @@ use crate::config::cursor::Cursor;
 use crate::config::fault::{Fault, Findings, Sources, Span};
 use crate::config::mask::Masked;
 use crate::config::mfa::Devices;
+use crate::config::named::NamedFiles;
 use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
 
@@ -80,23 +82,56 @@ pub struct Config {
     pub warnings: Faults,
 }
 
+/// What the reading of a configuration gives.
+#[derive(Debug)]
+pub struct Reading {
+    /// Every file that had a part in it, or was to have one: a change of any may change the outcome.
+    pub files: BTreeSet<PathBuf>,
+    /// The configuration, or all faults at once; where there is no file at all, one that says what to do.
+    pub outcome: Result<Config, Faults>,
+}
+
 /// Reads the configuration that a daemon with these surroundings runs by: the file `named`, else the default one, else
 /// the AWS shared files.
+#[must_use]
+pub fn read(named: Option<&Path>, surroundings: &Surroundings) -> Reading {
+    let files = NamedFiles::default();
+    let outcome = match named {
+        Some(path) => read_file(path, surroundings, &files),
+        None => look_up(surroundings, &files),
+    };
+    Reading { files: files.into_set(), outcome }
+}
+
+/// The outcome of [`read`].
 ///
 /// # Errors
 /// All faults at once; where there is no file at all, one that says what to do.
 pub fn find(named: Option<&Path>, surroundings: &Surroundings) -> Result<Config, Faults> {
-    if let Some(path) = named {
-        return load(path, surroundings);
-    }
+    read(named, surroundings).outcome
+}
+
+/// Reads the configuration at `path`, and every file that it names.
+///
+/// # Errors
+/// All faults at once; secrets are read to check that they can be, and forgotten.
+pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
+    find(Some(path), surroundings)
+}
+
+fn look_up(surroundings: &Surroundings, files: &NamedFiles) -> Result<Config, Faults> {
     let default = surroundings.default_path();
     if default.try_exists().unwrap_or(true) {
-        return load(&default, surroundings);
+        return read_file(&default, surroundings, files);
     }
+    files.add(&default);
     let aws = surroundings.aws_files().map(|(credentials, config)| [config, credentials]);
     let aws = aws.unwrap_or_default();
     if aws.iter().any(|path| path.exists()) {
-        return resolve(None, surroundings);
+        return resolve(None, surroundings, files);
+    }
+    for path in &aws {
+        files.add(path);
     }
     let [config, credentials] = aws.map(|path| path.display().to_string());
     let title = format!(
@@ -109,14 +144,15 @@ pub fn find(named: Option<&Path>, surroundings: &Surroundings) -> Result<Config,
     Err(Faults::of_file(title, help))
 }
 
-/// Reads the configuration at `path`, and every file that it names.
-///
-/// # Errors
-/// All faults at once; secrets are read to check that they can be, and forgotten.
-pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
+fn read_file(
+    path: &Path,
+    surroundings: &Surroundings,
+    named: &NamedFiles,
+) -> Result<Config, Faults> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    named.add(&path);
     match files::read_text(&path, MAX_CONFIG_BYTES) {
-        Ok(text) => parse(&text, &path, surroundings),
+        Ok(text) => resolve(Some((&text, &path)), surroundings, named),
         Err(fault) => {
             let help = match &fault.problem {
                 FileProblem::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -138,13 +174,12 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> 
     }
 }
 
-/// Reads the configuration `text`, which stands at `path`.
-fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
-    resolve(Some((text, path)), surroundings)
-}
-
 /// Reads our own configuration, where there is one, and the AWS files as far as it wants them, or all of them.
-fn resolve(own: Option<(&str, &Path)>, surroundings: &Surroundings) -> Result<Config, Faults> {
+fn resolve(
+    own: Option<(&str, &Path)>,
+    surroundings: &Surroundings,
+    files: &NamedFiles,
+) -> Result<Config, Faults> {
     let findings = Findings::default();
     let mut sources = Sources::default();
     let (text, path) = own.unwrap_or_else(|| ("", Path::new("/")));
@@ -163,11 +198,11 @@ fn resolve(own: Option<(&str, &Path)>, surroundings: &Surroundings) -> Result<Co
         };
         findings.add(Fault::error(span, error.message()).help(help));
     }
-    let context =
-        Context { surroundings, directory: path.parent().unwrap_or(path), findings: &findings };
+    let directory = path.parent().unwrap_or(path);
+    let context = Context { surroundings, directory, findings: &findings, files };
     let root = Cursor::new(tree.get_ref(), tree.span(), &findings);
     let path = own.map(|(_, path)| path);
-    let parts = read(root, path, &context, &mut sources);
+    let parts = take_apart(root, path, &context, &mut sources);
     let failed = findings.has_errors();
     let faults = findings.into_faults(sources, &broken);
     match parts {
@@ -195,7 +230,7 @@ struct Parts {
     sources: Vec<(ProfileName, KeySource)>,
 }
 
-fn read(
+fn take_apart(
     mut root: Cursor<'_>,
     path: Option<&Path>,
     context: &Context<'_>,
@@ -216,7 +251,7 @@ fn read(
     root.finish(|node| later::key(node, later::TABLES));
 
     let names = Profiles::new(&profiles);
-    let mut aws = aws::serve(&choice, &devices, context.surroundings, sources, findings);
+    let mut aws = aws::serve(&choice, &devices, context, sources);
     devices.warn_of_idle(&profiles, &aws, context);
     mfa::warn_of_one_factor(&profiles, context);
     aws.give_way(&names, findings);
@@ -288,6 +323,12 @@ fn served_by_imds(endpoints: &[EndpointConfig]) -> BTreeSet<ProfileName> {
 
 /// Largest configuration in bytes; thousands of profiles fit.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Reads the configuration `text`, as if it stood at `path`.
+#[cfg(test)]
+fn parse(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Config, Faults> {
+    resolve(Some((text, path)), surroundings, &NamedFiles::default())
+}
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use crate::config::Surroundings;
 use crate::config::aws::files::Files;
 use crate::config::aws::resolve::{Outcome, Resolver};
 use crate::config::chain::Profiles;
@@ -115,14 +114,14 @@ impl Served {
 pub(super) fn serve(
     choice: &Choice,
     devices: &Devices,
-    surroundings: &Surroundings,
+    context: &Context<'_>,
     sources: &mut Sources,
-    findings: &Findings,
 ) -> Served {
+    let findings = context.findings;
     if matches!(choice, Choice::None) {
         return Served::default();
     }
-    let Some(files) = Files::read(surroundings, sources, findings) else {
+    let Some(files) = Files::read(context, sources) else {
         let fault = Fault::whole("there is no home directory, and so there are no AWS files");
         findings.add(fault.help("set HOME, or AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"));
         return Served::default();
@@ -146,7 +145,7 @@ pub(super) fn serve(
             continue;
         }
         let own = Findings::default();
-        let context = Context { surroundings, directory: &directory, findings: &own };
+        let context = Context { directory: &directory, findings: &own, ..*context };
         let outcome = Resolver { files: &files, context: &context, devices }.resolve(name);
         let lendable = matches!(outcome, Outcome::Plan(_));
         match outcome {

@@ -1,4 +1,5 @@
-//! What the reading of every part has at hand: the surroundings, the place of the file, and where faults go.
+//! What the reading of every part has at hand: the surroundings, the place of the file, and where faults and the names of
+//! files go.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Surroundings;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Findings, quoted};
+use crate::config::named::NamedFiles;
 use crate::files::{self, FileFault, FileProblem};
 use crate::model::CommandLine;
 
@@ -16,6 +18,7 @@ pub(super) struct Context<'a> {
     /// The directory that relative paths start from.
     pub(super) directory: &'a Path,
     pub(super) findings: &'a Findings,
+    pub(super) files: &'a NamedFiles,
 }
 
 impl Context<'_> {
@@ -29,12 +32,13 @@ impl Context<'_> {
         Some(At { value: self.directory.join(&path.value), span: path.span.clone() })
     }
 
-    /// Takes down what keeps the file at `path` from being used; `read` says how it will be opened.
+    /// Takes down the file at `path`, and what keeps it from being used; `read` says how it will be opened.
     pub(super) fn readable(
         &self,
         path: At<PathBuf>,
         read: impl FnOnce(&Path) -> Result<(), FileFault>,
     ) -> Option<At<PathBuf>> {
+        self.files.add(&path.value);
         match read(&path.value) {
             Ok(()) => Some(path),
             // Whoever checks as root may do so for a daemon with a user of its own.
@@ -158,11 +162,12 @@ mod tests {
 
     fn faults_of_a_strangers_file(uid: u32) -> (bool, bool) {
         let surroundings = Surroundings { uid, ..Surroundings::default() };
-        let findings = Findings::default();
+        let (findings, files) = (Findings::default(), NamedFiles::default());
         let context = Context {
             surroundings: &surroundings,
             directory: Path::new("/etc"),
             findings: &findings,
+            files: &files,
         };
         let path = At { value: "/etc/key".into(), span: 0..0 };
         let stranger = |path: &Path| {

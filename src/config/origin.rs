@@ -95,6 +95,8 @@ fn aws_profile(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
         context.findings.add(fault.help(help));
         return None;
     };
+    context.files.add(&credentials_file);
+    context.files.add(&config_file);
     Some(KeySource::AwsProfile { name: name.value.clone(), credentials_file, config_file })
 }
 

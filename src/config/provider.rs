@@ -188,6 +188,7 @@ fn of_session(name: &At<String>, context: &Context<'_>) -> Option<(String, Regio
         let title = "no home directory, and so no AWS files".to_owned();
         return fault(title, "set HOME, or AWS_CONFIG_FILE");
     };
+    context.files.add(&file);
     let text = match files::read_text(&file, MAX_AWS_FILE_BYTES) {
         Ok(text) => text,
         Err(error) => return fault(error.to_string(), RUN_CONFIGURE),

@@ -64,6 +64,7 @@ pub(super) fn credential(name: &At<String>, context: &Context<'_>) -> Option<(St
     };
     let path = At { value: directory.join(&name.value), span: name.span.clone() };
     if !path.value.exists() {
+        context.files.add(&path.value);
         let title = format!("systemd hands over no credential {}", quoted(&name.value));
         let help = format!("add LoadCredential={}:/PATH to the unit", name.value);
         context.findings.add(Fault::error(path.span, title).help(help));

@@ -346,3 +346,43 @@ proptest! {
         prop_assert!(!faults.to_string().contains(&secret), "{}\n{}", text, faults);
     }
 }
+
+#[test]
+fn every_file_that_is_named_is_told_though_the_configuration_is_not_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let arn = "role_arn = \"arn:aws:iam::123456789012:role/R\"\n";
+    let text = format!(
+        "[profile.base]\naccess_key = {{ file = \"keys/base.json\" }}\n\
+         [profile.web]\nweb_identity_token = {{ file = \"token\" }}\n{arn}\
+         [profile.scoped]\nsource_profile = \"base\"\npolicy = {{ file = \"/absent/policy\" }}\n{arn}\
+         [profile.bucket]\nsource_profile = \"base\"\nca_bundle = \"ca.pem\"\n{arn}\
+         [profile.wrong]\nrole_arn = 3\n\
+         [daemon]\naws_profiles = true\n"
+    );
+    let path = directory.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    let reading = read(Some(&path), &surroundings());
+    assert!(reading.outcome.is_err());
+    let expected = [
+        path,
+        directory.path().join("keys/base.json"),
+        directory.path().join("token"),
+        "/absent/policy".into(),
+        directory.path().join("ca.pem"),
+        "/home/me/.aws/config".into(),
+        "/home/me/.aws/credentials".into(),
+    ];
+    assert_eq!(reading.files, expected.into());
+}
+
+#[test]
+fn a_configuration_that_is_not_there_yet_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let nobody = Surroundings { home: Some(home.path().to_owned()), uid: 1000, ..surroundings() };
+    let reading = read(None, &nobody);
+    assert!(reading.outcome.is_err());
+    let at_home = |name: &str| home.path().join(name);
+    let expected =
+        [".config/credbroker/config.toml", ".aws/config", ".aws/credentials"].map(at_home);
+    assert_eq!(reading.files, expected.into());
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::Surroundings;
+use crate::config::context::Context;
 use crate::config::fault::{At, Fault, Findings, Sources, Span, quoted};
 use crate::config::mask::Masked;
 use crate::files::{self, FileProblem};
@@ -114,12 +114,11 @@ impl Setting {
 
 impl Files {
     /// Reads both files, as far as they are there; what is no INI in them is taken down, and the rest is taken.
-    pub(super) fn read(
-        surroundings: &Surroundings,
-        sources: &mut Sources,
-        findings: &Findings,
-    ) -> Option<Self> {
-        let (credentials, config) = surroundings.aws_files()?;
+    pub(super) fn read(context: &Context<'_>, sources: &mut Sources) -> Option<Self> {
+        let findings = context.findings;
+        let (credentials, config) = context.surroundings.aws_files()?;
+        context.files.add(&config);
+        context.files.add(&credentials);
         let mut files = Self {
             credentials,
             config,
