@@ -11,7 +11,8 @@ mod sealed;
 mod task;
 mod tending;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -154,6 +155,18 @@ impl Broker {
         self.0.plans.send_replace(());
     }
 
+    /// Has the leases in trouble that stand on one of `files` try again at once, since these have changed.
+    pub fn hurry(&self, files: &BTreeSet<PathBuf>) {
+        if files.is_empty() {
+            return;
+        }
+        for (key, (lease, _)) in lock(&self.0.leases).iter() {
+            if key.files().into_iter().any(|file| files.contains(file)) {
+                lease.hurry();
+            }
+        }
+    }
+
     /// The plan of the profile `name`.
     #[must_use]
     pub fn plan(&self, name: &ProfileName) -> Option<Arc<Plan>> {
@@ -182,6 +195,14 @@ impl Broker {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Whether every lease has its task; answers only where the broker's locks can be had.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let leases = lock(&self.0.leases);
+        let _tasks = lock(&self.0.tasks);
+        leases.values().all(|(_, task)| !task.is_finished())
     }
 
     /// Ends every lease's task and wipes what they hold, save what a reader still has in hand. What is kept for the next

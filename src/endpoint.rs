@@ -9,6 +9,8 @@ pub mod listener;
 pub mod server;
 pub mod ticket;
 
+mod about;
+mod closed;
 mod container;
 mod desk;
 mod epoch;
@@ -27,6 +29,8 @@ use hyper::body::Incoming;
 
 use crate::model::Caller;
 
+pub use about::About;
+pub use closed::Closed;
 pub use container::Container;
 pub use control::Control;
 pub use desk::Desk;

@@ -14,6 +14,7 @@ mod credentials;
 mod device;
 mod duration;
 mod failure;
+mod inputs;
 mod name;
 mod oidc;
 mod plan;

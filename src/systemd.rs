@@ -1,17 +1,24 @@
-//! What is said to systemd, and what it hands over: readiness, and sockets that it holds.
+//! What is said to systemd, and what it hands over: readiness, signs of life, and sockets that it holds.
 
-use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 /// The sockets that systemd holds for this process, by their `FileDescriptorName=` (`sd_listen_fds`(3)).
-pub struct Sockets {
-    names: Vec<String>,
-    fds: ListenFd,
+///
+/// They stay open here as long as this lives, and are handed out as copies: what a reload gives up, a later one may
+/// want again, and systemd hands each over only once.
+#[derive(Debug, Default)]
+pub struct Sockets(Vec<(String, Socket)>);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 impl Sockets {
@@ -23,66 +30,95 @@ impl Sockets {
     pub fn take() -> Self {
         let names = std::env::var_os("LISTEN_FDNAMES").and_then(|names| names.into_string().ok());
         let names = names.unwrap_or_default();
-        let fds = ListenFd::from_env();
-        let names = names.split(':').map(ToOwned::to_owned).take(fds.len()).collect();
-        Self { names, fds }
+        let mut fds = ListenFd::from_env();
+        let sockets = names.split(':').take(fds.len()).enumerate().filter_map(|(index, name)| {
+            let tcp = fds.take_tcp_listener(index).ok().flatten().map(Socket::Tcp);
+            let socket = match tcp {
+                Some(socket) => Some(socket),
+                None => fds.take_unix_listener(index).ok().flatten().map(Socket::Unix),
+            };
+            Some((name.to_owned(), socket?))
+        });
+        Self(sockets.collect())
     }
 
     /// No sockets, whatever systemd passed.
     #[must_use]
     pub fn none() -> Self {
-        Self { names: Vec::new(), fds: ListenFd::empty() }
+        Self::default()
     }
 
-    /// Takes the listening TCP socket called `name`; `None` where there is none.
+    /// The listening TCP socket called `name`; `None` where there is none.
     ///
     /// # Errors
-    /// Where the socket of that name is of another kind.
-    pub fn tcp(&mut self, name: &str) -> io::Result<Option<TcpListener>> {
-        match self.index(name) {
-            Some(index) => self.fds.take_tcp_listener(index),
+    /// Where the socket of that name is of another kind, and what the system says.
+    pub fn tcp(&self, name: &str) -> io::Result<Option<TcpListener>> {
+        match self.named(name) {
+            Some(Socket::Tcp(socket)) => socket.try_clone().map(Some),
+            Some(Socket::Unix(_)) => Err(wrong("a Unix socket", name)),
             None => Ok(None),
         }
     }
 
-    /// Takes the listening Unix socket called `name`; `None` where there is none.
+    /// The TCP socket that listens on `address`, whatever its name; `None` where there is none.
     ///
     /// # Errors
-    /// Where the socket of that name is of another kind.
-    pub fn unix(&mut self, name: &str) -> io::Result<Option<UnixListener>> {
-        match self.index(name) {
-            Some(index) => self.fds.take_unix_listener(index),
-            None => Ok(None),
-        }
-    }
-
-    /// Closes the sockets that nobody has taken, so that nobody waits on them for an answer.
-    pub fn close_unused(&mut self) {
-        for (index, name) in self.names.iter().enumerate() {
-            let tcp = self.fds.take_tcp_listener(index).is_ok_and(|it| it.is_some());
-            if tcp || self.fds.take_unix_listener(index).is_ok_and(|it| it.is_some()) {
-                tracing::warn!(
-                    name,
-                    "a socket of systemd's is not used: no endpoint of the configuration has its name"
-                );
+    /// What the system says.
+    pub fn tcp_at(&self, address: SocketAddr) -> io::Result<Option<TcpListener>> {
+        let found = self.0.iter().find_map(|(_, socket)| match socket {
+            Socket::Tcp(socket) if socket.local_addr().is_ok_and(|it| it == address) => {
+                Some(socket)
             }
+            Socket::Tcp(_) | Socket::Unix(_) => None,
+        });
+        found.map(TcpListener::try_clone).transpose()
+    }
+
+    /// The listening Unix socket called `name`; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the socket of that name is of another kind, and what the system says.
+    pub fn unix(&self, name: &str) -> io::Result<Option<UnixListener>> {
+        match self.named(name) {
+            Some(Socket::Unix(socket)) => socket.try_clone().map(Some),
+            Some(Socket::Tcp(_)) => Err(wrong("a TCP socket", name)),
+            None => Ok(None),
         }
     }
 
-    fn index(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|it| it == name)
+    /// All TCP sockets, with their names.
+    pub fn tcp_sockets(&self) -> impl Iterator<Item = (&str, TcpListener)> {
+        self.0.iter().filter_map(|(name, socket)| match socket {
+            Socket::Tcp(socket) => Some((name.as_str(), socket.try_clone().ok()?)),
+            Socket::Unix(_) => None,
+        })
+    }
+
+    /// All Unix sockets.
+    pub fn unix_sockets(&self) -> impl Iterator<Item = UnixListener> {
+        self.0.iter().filter_map(|(_, socket)| match socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(socket) => socket.try_clone().ok(),
+        })
+    }
+
+    fn named(&self, name: &str) -> Option<&Socket> {
+        self.0.iter().find(|(it, _)| it == name).map(|(_, socket)| socket)
     }
 }
 
-impl fmt::Debug for Sockets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sockets").field("names", &self.names).finish_non_exhaustive()
-    }
+fn wrong(kind: &str, name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is {kind}"))
 }
 
 /// Tells systemd that the daemon serves, with a line for `systemctl status`.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Puts another line into `systemctl status`.
+pub fn status(status: &str) {
+    notify(&[NotifyState::Status(status)]);
 }
 
 /// Tells systemd that the configuration is being read anew; [`ready`] ends it.
@@ -100,8 +136,39 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
+/// How long systemd waits for a sign of life before it starts the daemon anew (`WatchdogSec=`); `None` where it does not
+/// wait for one of this process.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// Gives the sign of life that [`watchdog`] is about.
+pub fn alive() {
+    notify(&[NotifyState::Watchdog]);
+}
+
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be notified");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_handed_out_as_often_as_it_is_wanted() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let sockets = Sockets(vec![("imds".to_owned(), Socket::Tcp(socket))]);
+        for _ in 0..2 {
+            assert_eq!(sockets.tcp("imds").unwrap().unwrap().local_addr().unwrap(), address);
+            assert!(sockets.tcp_at(address).unwrap().is_some());
+        }
+        assert!(sockets.tcp("other").unwrap().is_none());
+        assert!(sockets.tcp_at(([127, 0, 0, 1], 1).into()).unwrap().is_none());
+        assert!(sockets.unix("imds").unwrap_err().to_string().contains("imds is a TCP socket"));
     }
 }

@@ -6,6 +6,7 @@ mod watch;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,12 +58,12 @@ async fn play(directory: &Directory) -> Result<(), Complaint> {
     let control = config.daemon.control.clone();
     let source = Live::of_state(&config.daemon.state_dir, clock);
     // Sockets that systemd may hold are for a daemon that it started.
-    let mut sockets = Sockets::none();
+    let sockets = Arc::new(Sockets::none());
     let (stop, shutdown) = Shutdown::new();
     let mut sandbox_shutdown = shutdown.clone();
     let serving = sandbox.clone().serve(listener, async move { sandbox_shutdown.begun().await });
     let serving = tokio::spawn(serving);
-    let daemon = Daemon::build(config, &surroundings, source, clock, &mut sockets)
+    let daemon = Daemon::build(config, &surroundings, source, clock, sockets)
         .map_err(|fault| serve::complaint(&fault))?;
     let broker = daemon.broker().clone();
     let lending = tokio::spawn(daemon.run(shutdown));

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use crate::cli::client::Daemon;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::{print, table};
-use crate::endpoint::control::wire::{ProfileState, ProfileStatus, Status, StoreStatus};
+use crate::endpoint::control::wire::{
+    ConfigurationStatus, ProfileState, ProfileStatus, Status, StoreStatus,
+};
 use crate::model::{Clock, ProfileName};
 
 /// Prints the state of all profiles, or of one, by which it then exits.
@@ -49,6 +51,9 @@ fn render(status: &Status, now: SystemTime) -> String {
         table::when(Some(&status.started), now)
     );
     text.push_str(&render_store(&status.store));
+    if let Some(configuration) = &status.configuration {
+        text.push_str(&render_configuration(configuration, now));
+    }
     let endpoints = status.endpoints.iter().map(|endpoint| {
         vec![endpoint.kind.clone(), endpoint.name.clone(), endpoint.address.clone()]
     });
@@ -82,6 +87,27 @@ fn render_store(store: &StoreStatus) -> String {
     }
     if store.set_aside > 0 {
         let _ = writeln!(text, "sessions: {} set aside (*.bad), the log says why", store.set_aside);
+    }
+    text
+}
+
+fn render_configuration(configuration: &ConfigurationStatus, now: SystemTime) -> String {
+    let file = configuration.file.as_deref().unwrap_or("the AWS shared files");
+    let mut text =
+        format!("configuration: {file}, read {}\n", table::when(Some(&configuration.read), now));
+    if !configuration.faults.is_empty() {
+        let since = table::when(configuration.faulty_since.as_deref(), now);
+        let _ =
+            writeln!(text, "\nChanged {since}, and not good, so that the old one stays in force:");
+    }
+    for fault in &configuration.faults {
+        let _ = writeln!(text, "  {fault}");
+    }
+    if !configuration.pending.is_empty() {
+        text.push_str("\nNot in force yet:\n");
+    }
+    for what in &configuration.pending {
+        let _ = writeln!(text, "  {what}");
     }
     text
 }
@@ -202,6 +228,15 @@ mod tests {
             version: "0.1.0".into(),
             pid: 42,
             started: "2026-01-01T22:00:00Z".into(),
+            configuration: Some(ConfigurationStatus {
+                file: Some("/etc/credbroker/config.toml".into()),
+                read: "2026-01-02T02:00:00Z".into(),
+                faults: vec![
+                    "/etc/credbroker/config.toml:7:1: unknown key `x`; take it out".into(),
+                ],
+                faulty_since: Some("2026-01-02T02:57:00Z".into()),
+                pending: vec!["state_dir takes effect with the next start".into()],
+            }),
             endpoints: vec![EndpointStatus {
                 name: "local".into(),
                 kind: "container".into(),
@@ -216,6 +251,13 @@ mod tests {
             "\
 credbroker 0.1.0, process 42, started 5 h ago
 sessions are sealed on disk, with the key in the file /var/lib/credbroker/store.key
+configuration: /etc/credbroker/config.toml, read 60 min ago
+
+Changed 3 min ago, and not good, so that the old one stays in force:
+  /etc/credbroker/config.toml:7:1: unknown key `x`; take it out
+
+Not in force yet:
+  state_dir takes effect with the next start
 
 ENDPOINT   NAME   ADDRESS
 container  local  127.0.0.1:9911
@@ -284,6 +326,7 @@ sessions    3
             version: "0.1.0".into(),
             pid: 42,
             started: "2026-01-01T22:00:00Z".into(),
+            configuration: None,
             endpoints: Vec::new(),
             store: store(),
             profiles: vec![admin.clone(), admin],

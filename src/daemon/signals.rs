@@ -2,12 +2,18 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
-use crate::config::Surroundings;
-use crate::daemon::{Daemon, DaemonFault, load, report};
+use crate::broker::Broker;
+use crate::config::{Config, Surroundings};
+use crate::daemon::{Daemon, DaemonFault, Reload, closed, load, report};
+use crate::endpoint::About;
 use crate::endpoint::server::Shutdown;
 use crate::model::Clock;
 use crate::source::Live;
@@ -20,62 +26,113 @@ use crate::systemd::{self, Sockets};
 pub fn serve_until_told(
     path: Option<&Path>,
     surroundings: &Surroundings,
-    mut sockets: Sockets,
+    sockets: Sockets,
 ) -> Result<(), DaemonFault> {
-    let config = load(path, surroundings)?;
-    report(&config.warnings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(DaemonFault::Runtime)?;
+    // Read before anything else is done, and by nobody who could be kept waiting.
+    let config = load(path, surroundings);
     let outcome = runtime.block_on(async {
-        let clock = Clock::system();
-        let source = Live::of_state(&config.daemon.state_dir, clock);
-        let daemon = Daemon::build(config, surroundings, source, clock, &mut sockets)?;
-        sockets.close_unused();
-        run(daemon, path, surroundings).await
+        let sockets = Arc::new(sockets);
+        match start(config, surroundings, &sockets) {
+            Ok(daemon) => run(daemon).await,
+            Err(fault) => {
+                closed::turn_away(&sockets, NOT_STARTED).await;
+                Err(fault)
+            }
+        }
     });
     // A file that hangs on a lost server must not keep the daemon from ending.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(
-    daemon: Daemon,
-    path: Option<&Path>,
+fn start(
+    config: Result<Config, DaemonFault>,
     surroundings: &Surroundings,
-) -> Result<(), DaemonFault> {
+    sockets: &Arc<Sockets>,
+) -> Result<Daemon, DaemonFault> {
+    let config = config?;
+    report(&config.warnings);
+    let clock = Clock::system();
+    let source = Live::of_state(&config.daemon.state_dir, clock);
+    Daemon::build(config, surroundings, source, clock, Arc::clone(sockets))
+}
+
+async fn run(daemon: Daemon) -> Result<(), DaemonFault> {
     let listen = |kind| signal(kind).map_err(DaemonFault::Runtime);
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    let profiles = daemon.broker().plans().len();
+    let hangup = listen(SignalKind::hangup())?;
     for endpoint in daemon.endpoints() {
         let (kind, address) = (&endpoint.kind, &endpoint.address);
         info!(endpoint = endpoint.name, kind, address, "listening");
     }
+    let profiles = daemon.broker().plans().len();
     info!(profiles, version = env!("CARGO_PKG_VERSION"), "ready");
-    systemd::ready(&format!("lends {profiles} profiles"));
+    let line = Line { broker: daemon.broker().clone(), about: daemon.about() };
+    systemd::ready(&line.text());
 
-    let reload = daemon.reload(path);
+    let attending = attend(hangup, daemon.reload(), line);
     let (stop, shutdown) = Shutdown::new();
     let mut serving = pin!(daemon.run(shutdown));
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        () = attending => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("stopping");
+    systemd::stopping();
+    stop.now();
+    tokio::select! {
+        () = serving => {}
+        () = sleep(LONGEST_END) => warn!("the daemon did not end by itself in time"),
+        _ = terminate.recv() => warn!("told twice to end: what was under way is cut"),
+        _ = interrupt.recv() => warn!("told twice to end: what was under way is cut"),
+    }
+    Ok(())
+}
+
+/// Reloads at each SIGHUP, and keeps systemd's line up to date.
+async fn attend(mut hangup: Signal, reload: Reload, mut line: Line) {
     loop {
         tokio::select! {
-            () = &mut serving => return Ok(()),
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
             _ = hangup.recv() => {
                 systemd::reloading();
-                reload.run(surroundings);
-                systemd::ready("configuration read anew");
-                continue;
+                reload.now().await;
+                systemd::ready(&line.text());
+            }
+            changed = line.about.changed() => match changed {
+                Ok(()) => systemd::status(&line.text()),
+                Err(_) => return,
             }
         }
-        info!("stopping");
-        systemd::stopping();
-        stop.now();
+    }
+}
+
+/// What `systemctl status` says of the daemon in a line.
+struct Line {
+    broker: Broker,
+    about: watch::Receiver<About>,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let configuration = &self.about.borrow().configuration;
+        let profiles = self.broker.plans().len();
+        let what = match (configuration.faults.len(), configuration.pending.is_empty()) {
+            (0, true) => return format!("lends {profiles} profiles"),
+            (0, false) => "some of the configuration is not in force".to_owned(),
+            (1, _) => "by its last good configuration, for the files have a fault".to_owned(),
+            (faults, _) => {
+                format!("by its last good configuration, for the files have {faults} faults")
+            }
+        };
+        format!("lends {profiles} profiles; {what}: see credbroker status")
     }
 }
 
@@ -83,3 +140,9 @@ async fn run(
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
 }
+
+/// What those are told who wait for a daemon that does not start.
+const NOT_STARTED: &str = "the daemon does not start, for its configuration or its surroundings are wrong; run: credbroker check; or read its log: journalctl -u credbroker, or --user-unit credbroker";
+
+/// How long the way down may take: eight seconds for connections, and what is left for the leases.
+const LONGEST_END: Duration = Duration::from_secs(12);

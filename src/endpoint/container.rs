@@ -88,20 +88,19 @@ impl Container {
             let text = format!("the ticket is for the profile `{profile}`, which no longer exists");
             Error::new(No::NotFound, "UnknownProfile", text)
         };
+        let away = || {
+            let text = format!("the policy does not let you have the profile `{profile}`");
+            Error::new(No::Forbidden, "AccessDenied", text)
+        };
         let granted =
             self.desk.ask(caller, profile, Action::Use).map_err(|turned| match turned {
-                Turned::Away => {
-                    let text = format!("the policy does not let you have the profile `{profile}`");
-                    Error::new(No::Forbidden, "AccessDenied", text)
-                }
+                Turned::Away => away(),
                 Turned::Unknown => unknown(),
             })?;
         let lease = self.desk.lease(&granted).ok_or_else(unknown)?;
-        match lease.credentials(PATIENCE).await.map_err(Empty::from) {
-            Ok(held) => {
-                Desk::note_lent(caller, profile, &held);
-                Ok(reply::json(held.body(Form::Container, render::container)))
-            }
+        match self.desk.lend(caller, &granted, &lease, PATIENCE).await {
+            Ok(held) => Ok(reply::json(held.body(Form::Container, render::container))),
+            Err(Empty::Away) => Err(away()),
             Err(Empty::NotNow(after, None)) => {
                 let text = "the credentials are still being asked for; try again";
                 Err(Error::new(No::NotNow(after), "NotNow", text))

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::broker::{Form, Lease};
@@ -25,7 +26,7 @@ use crate::endpoint::control::refusal::{
 };
 use crate::endpoint::control::view::{client, entry, nearest, status, store, ticket};
 use crate::endpoint::control::wire::{
-    EndpointStatus, ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
+    ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
 };
 use crate::endpoint::desk::{Desk, Granted, Turned};
 use crate::endpoint::guard;
@@ -33,7 +34,7 @@ use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render;
 use crate::endpoint::reply::{self, Reply};
 use crate::endpoint::ticket::TicketClaims;
-use crate::endpoint::{Endpoint, Epoch};
+use crate::endpoint::{About, Endpoint, Epoch};
 use crate::model::{Caller, ProfileName, timestamp};
 use crate::policy::Action;
 use crate::seal::Key;
@@ -47,10 +48,8 @@ pub struct Control {
     pub key: Key,
     /// The epoch of the tickets that are given out.
     pub epoch: Epoch,
-    /// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` is to be; `None` where there is no container endpoint.
-    pub container_url: Option<String>,
-    /// What the daemon listens on.
-    pub endpoints: Vec<EndpointStatus>,
+    /// What the daemon tells of itself.
+    pub about: watch::Receiver<About>,
     /// When the daemon started.
     pub started: SystemTime,
 }
@@ -119,9 +118,8 @@ impl Control {
         match verb {
             "client" => return Ok(answer(&client(&granted.plan))),
             "credentials" => {
-                let held =
-                    lease.credentials(PATIENCE).await.map_err(|why| unavailable(why, name))?;
-                Desk::note_lent(caller, name, &held);
+                let held = self.desk.lend(caller, &granted, &lease, PATIENCE).await;
+                let held = held.map_err(|why| unavailable(why, name))?;
                 return Ok(reply::json(held.body(Form::Process, render::process)));
             }
             "code" => return self.code(&granted, caller).await,
@@ -148,7 +146,7 @@ impl Control {
         if !(1..=MAX_TICKET_SECONDS).contains(&wish.ttl_seconds) {
             return Err(bad_request("a ticket lives 1 to 43200 seconds").into());
         }
-        let url = self.container_url.as_deref().ok_or_else(|| {
+        let url = self.about.borrow().container_url.clone().ok_or_else(|| {
             misconfigured(
                 "NoContainerEndpoint",
                 "there is no container endpoint for a ticket; add an [[endpoint]] with kind = \
@@ -167,7 +165,7 @@ impl Control {
             retry_after_seconds: Some(1),
         })?;
         let document =
-            ticket(secret.expose_secret(), &timestamp(expires), url, &client(&granted.plan));
+            ticket(secret.expose_secret(), &timestamp(expires), &url, &client(&granted.plan));
         Ok(reply::json(Bytes::from_owner(document)))
     }
 
@@ -195,11 +193,13 @@ impl Control {
             let lease = self.desk.lease(&granted)?;
             Some(self.status_of(&granted, &lease))
         });
+        let About { endpoints, configuration, .. } = self.about.borrow().clone();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
-            endpoints: self.endpoints.clone(),
+            endpoints,
+            configuration: self.desk.is_run_by(caller).then_some(configuration),
             store: store(self.desk.broker().store().condition()),
             profiles: profiles.collect(),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
@@ -12,7 +13,7 @@ use crate::policy::{Access, Action, Decision, Grant};
 /// The rules in force, and the broker that they guard; cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    access: Access,
+    access: Arc<ArcSwap<Access>>,
     broker: Broker,
 }
 
@@ -35,6 +36,8 @@ pub(super) enum Turned {
 /// Why there are no credentials, as far as it matters to a client.
 #[derive(Debug)]
 pub(super) enum Empty {
+    /// The policy changed while they were waited for, and refuses now.
+    Away,
     /// Asking again may help, after this time.
     NotNow(Duration, Option<Failure>),
     /// A person must act.
@@ -49,11 +52,25 @@ impl Desk {
     /// A desk that lends what `broker` holds to whom `access` allows.
     #[must_use]
     pub fn new(access: Access, broker: Broker) -> Self {
-        Self { access, broker }
+        Self { access: Arc::new(ArcSwap::from_pointee(access)), broker }
+    }
+
+    /// Puts `access` in the place of the rules in force, for all clones of this. Requests that are under way are decided
+    /// again before they get anything.
+    pub fn govern(&self, access: Access) {
+        let before = self.access.load();
+        if !access.is_as(&before) {
+            self.access.store(Arc::new(access.after(&before)));
+        }
     }
 
     pub(super) fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// Whether the daemon is the caller's to run, by the kernel's word.
+    pub(super) fn is_run_by(&self, caller: &Caller) -> bool {
+        self.access.load().is_run_by(caller)
     }
 
     /// Asks for `profile` to do `action` with it, and writes a refusal down.
@@ -63,7 +80,7 @@ impl Desk {
         profile: &ProfileName,
         action: Action,
     ) -> Result<Granted, Turned> {
-        match self.access.decide(caller, profile, action) {
+        match self.access.load().decide(caller, profile, action) {
             Decision::Allow(grant) => {
                 let plan = self.broker.plan(profile).ok_or(Turned::Unknown)?;
                 Ok(Granted { plan, grant })
@@ -90,7 +107,7 @@ impl Desk {
         action: Action,
         names: impl Iterator<Item = ProfileName> + 'a,
     ) -> impl Iterator<Item = Granted> + 'a {
-        names.filter_map(move |name| match self.access.decide(caller, &name, action) {
+        names.filter_map(move |name| match self.access.load().decide(caller, &name, action) {
             Decision::Allow(grant) => self.broker.plan(&name).map(|plan| Granted { plan, grant }),
             Decision::Refuse(_) => None,
         })
@@ -101,8 +118,26 @@ impl Desk {
         self.broker.lease(&granted.grant)
     }
 
+    /// The credentials of what was granted, which are waited for no longer than `patience`, and the grant written down.
+    pub(super) async fn lend(
+        &self,
+        caller: &Caller,
+        granted: &Granted,
+        lease: &Lease,
+        patience: Duration,
+    ) -> Result<Arc<Held>, Empty> {
+        let held = lease.credentials(patience).await?;
+        // The rules may be others than when the wait began.
+        let profile = &granted.plan.profile;
+        if !self.access.load().gave(&granted.grant) {
+            self.ask(caller, profile, Action::Use).map_err(|_| Empty::Away)?;
+        }
+        Self::note_lent(caller, profile, &held);
+        Ok(held)
+    }
+
     /// Writes down that the caller gets `held`.
-    pub(super) fn note_lent(caller: &Caller, profile: &ProfileName, held: &Held) {
+    fn note_lent(caller: &Caller, profile: &ProfileName, held: &Held) {
         debug!(
             target: AUDIT,
             %profile,

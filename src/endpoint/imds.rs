@@ -149,11 +149,9 @@ impl Imds {
     async fn lend(&self, granted: &Granted, caller: &Caller, now: SystemTime) -> Result<Reply, No> {
         let profile = &granted.plan.profile;
         let lease = self.desk.lease(granted).ok_or(No::NotFound)?;
-        match lease.credentials(PATIENCE).await.map_err(Empty::from) {
-            Ok(held) => {
-                Desk::note_lent(caller, profile, &held);
-                Ok(reply::text(held.body(Form::Imds, render::imds)))
-            }
+        match self.desk.lend(caller, granted, &lease, PATIENCE).await {
+            Ok(held) => Ok(reply::text(held.body(Form::Imds, render::imds))),
+            Err(Empty::Away) => Err(No::NotFound),
             Err(Empty::NotNow(after, _)) => Err(No::NotNow(after)),
             Err(Empty::Person(failure)) => {
                 Ok(failed(PERSON_NEEDED, &sentence(&failure, profile), now))

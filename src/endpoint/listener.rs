@@ -8,6 +8,7 @@ mod socket;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -72,6 +73,14 @@ impl TcpDoor {
             .and_then(|()| TcpListener::from_std(listener))
             .map_err(|error| fault(BindProblem::Io(error)))?;
         Ok(Self { listener, address, channel })
+    }
+
+    /// A second handle on the same socket, which stays open as long as either does.
+    ///
+    /// # Errors
+    /// Where there are no more file descriptors.
+    pub fn share(&self) -> io::Result<std::net::TcpListener> {
+        Ok(self.listener.as_fd().try_clone_to_owned()?.into())
     }
 
     /// The address, with the port that was taken.

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
@@ -26,6 +26,7 @@ use crate::model::Caller;
 ///
 /// Over 2,048 connections at once, further ones are closed as they come.
 pub async fn serve<D: Door, E: Endpoint>(door: D, endpoint: Arc<E>, mut shutdown: Shutdown) {
+    let roll = Arc::clone(&shutdown.roll);
     let mut connections = JoinSet::new();
     let mut full = false;
     loop {
@@ -33,6 +34,7 @@ pub async fn serve<D: Door, E: Endpoint>(door: D, endpoint: Arc<E>, mut shutdown
             // Those who have gone make room before the next comes in.
             biased;
             () = shutdown.begun() => break,
+            () = roll.called() => continue,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     error!(%error, "the task of a connection died");
@@ -77,8 +79,10 @@ pub async fn serve_connection<S, E>(
     E: Endpoint,
 {
     let begun = AtomicU64::new(0);
+    let another = Notify::new();
     let service = service_fn(|request| {
         begun.fetch_add(1, Ordering::Relaxed);
+        another.notify_one();
         let answer = endpoint.answer(request, caller);
         async { Ok::<_, Infallible>(answer.await) }
     });
@@ -93,6 +97,7 @@ pub async fn serve_connection<S, E>(
     let mut deadline = pin!(sleep(FIRST_REQUEST));
     let mut served = 0;
     let mut draining = false;
+    let mut closing = false;
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -103,6 +108,15 @@ pub async fn serve_connection<S, E>(
             }
             () = shutdown.begun(), if !draining => {
                 draining = true;
+                // A connection on which nothing has come yet would be closed at once, and its request may be on the way.
+                closing = begun.load(Ordering::Relaxed) > 0;
+                if closing {
+                    connection.as_mut().graceful_shutdown();
+                }
+                deadline.as_mut().reset(Instant::now() + if closing { DRAIN } else { JUST_COME });
+            }
+            () = another.notified(), if draining && !closing => {
+                closing = true;
                 connection.as_mut().graceful_shutdown();
                 deadline.as_mut().reset(Instant::now() + DRAIN);
             }
@@ -120,31 +134,59 @@ pub async fn serve_connection<S, E>(
 
 /// The word that serving ends, as those who serve hear it; cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown {
+    word: watch::Receiver<bool>,
+    roll: Arc<Roll>,
+}
 
 /// The word that serving ends, as it is given: by [`Stop::now`], or by dropping this.
 #[derive(Debug)]
-pub struct Stop(watch::Sender<bool>);
+pub struct Stop {
+    word: watch::Sender<bool>,
+    roll: Arc<Roll>,
+}
+
+/// Whether somebody still serves: calls, and answers to them.
+#[derive(Debug, Default)]
+struct Roll {
+    call: Notify,
+    answer: Notify,
+}
 
 impl Shutdown {
     /// A word that has not been given yet, and who gives it.
     #[must_use]
     pub fn new() -> (Stop, Self) {
         let (stop, shutdown) = watch::channel(false);
-        (Stop(stop), Self(shutdown))
+        let roll = Arc::<Roll>::default();
+        (Stop { word: stop, roll: Arc::clone(&roll) }, Self { word: shutdown, roll })
     }
 
     /// Waits until the word is given.
     pub async fn begun(&mut self) {
         // An error says that nobody is left to give it.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        let _ = self.word.wait_for(|stop| *stop).await;
+    }
+}
+
+impl Roll {
+    /// Waits for a call, and answers it.
+    async fn called(&self) {
+        self.call.notified().await;
+        self.answer.notify_one();
     }
 }
 
 impl Stop {
     /// Gives the word.
     pub fn now(&self) {
-        self.0.send_replace(true);
+        self.word.send_replace(true);
+    }
+
+    /// Waits until the loop of [`serve`] has answered a call, which it does before it accepts another connection.
+    pub async fn answered(&self) {
+        self.roll.call.notify_one();
+        self.roll.answer.notified().await;
     }
 }
 
@@ -167,6 +209,9 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// How long the requests that are under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a connection that has just come may take at the end to send its request; local clients need microseconds.
+const JUST_COME: Duration = Duration::from_millis(500);
 
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -11,6 +11,8 @@ use crate::model::{Caller, Channel, ProfileName};
 #[derive(Clone, Debug)]
 pub struct Access {
     owner: u32,
+    /// How many sets of rules were in force before.
+    generation: u64,
 }
 
 /// What a caller wants to do with a profile.
@@ -37,6 +39,7 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Grant {
     profile: ProfileName,
+    generation: u64,
 }
 
 impl Grant {
@@ -72,16 +75,43 @@ impl Access {
     /// The rules for a daemon that runs as the user `owner`.
     #[must_use]
     pub fn new(owner: u32) -> Self {
-        Self { owner }
+        Self { owner, generation: 0 }
+    }
+
+    /// The same rules as those that come after `before`, whose grants they do not stand by unasked.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { generation: before.generation + 1, ..self }
+    }
+
+    /// Whether `other` decides everything as these rules do.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.owner == other.owner
+    }
+
+    /// Whether these rules gave `grant`, so that it still holds.
+    #[must_use]
+    pub fn gave(&self, grant: &Grant) -> bool {
+        self.generation == grant.generation
     }
 
     /// Decides whether `caller` may do `action` with `profile`.
     #[must_use]
     pub fn decide(&self, caller: &Caller, profile: &ProfileName, action: Action) -> Decision {
         match self.check(caller, action) {
-            Ok(()) => Decision::Allow(Grant { profile: profile.clone() }),
+            Ok(()) => {
+                let generation = self.generation;
+                Decision::Allow(Grant { profile: profile.clone(), generation })
+            }
             Err(refusal) => Decision::Refuse(refusal),
         }
+    }
+
+    /// Whether the daemon is `caller`'s to run: it is the daemon's own user or root, by the kernel's word.
+    #[must_use]
+    pub fn is_run_by(&self, caller: &Caller) -> bool {
+        caller.channel == Channel::Control && caller.uid.is_some_and(|uid| self.is_owner(uid))
     }
 
     fn check(&self, caller: &Caller, action: Action) -> Result<(), Refusal> {
@@ -92,10 +122,14 @@ impl Access {
             }
             (Channel::Control, _) | (Channel::Container, Action::Use) => match caller.uid {
                 None => Err(Refusal::Unknown),
-                Some(uid) if uid == self.owner || uid == ROOT => Ok(()),
+                Some(uid) if self.is_owner(uid) => Ok(()),
                 Some(_) => Err(Refusal::WrongUser),
             },
         }
+    }
+
+    fn is_owner(&self, uid: u32) -> bool {
+        uid == self.owner || uid == ROOT
     }
 }
 
@@ -136,6 +170,19 @@ mod tests {
                 assert_eq!(decide(uid, channel, action), Err(Refusal::NotThisWay));
             }
         }
+    }
+
+    #[test]
+    fn other_rules_do_not_stand_by_a_grant() {
+        let profile = ProfileName::parse("reader").unwrap();
+        let caller = Caller { uid: Some(1000), pid: None, channel: Channel::Control };
+        let access = Access::new(1000);
+        let Decision::Allow(grant) = access.decide(&caller, &profile, Action::Use) else {
+            panic!("the owner may")
+        };
+        let next = Access::new(1001).after(&access);
+        assert!(access.gave(&grant) && !next.gave(&grant));
+        assert!(!next.is_as(&access) && next.is_as(&Access::new(1001)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use credbroker::config::{self, Surroundings};
 use credbroker::daemon::Daemon;
+use credbroker::endpoint::server::Shutdown;
 use credbroker::model::{Call, Provider};
 use credbroker::systemd::Sockets;
 
@@ -107,25 +108,31 @@ async fn a_daemon_without_a_configuration_serves_the_files_and_reads_them_anew()
     assert_eq!(config.sources.len(), 1);
     let sts = Sts::at(now());
     let (source, clock) = (Arc::<Sts>::clone(&sts), sts.clock());
-    let daemon = Daemon::build(config, &surroundings, source, clock, &mut Sockets::none()).unwrap();
+    let daemon =
+        Daemon::build(config, &surroundings, source, clock, Arc::new(Sockets::none())).unwrap();
+    let broker = daemon.broker().clone();
     let names = || {
-        let plans = daemon.broker().plans();
+        let plans = broker.plans();
         let mut names: Vec<_> = plans.iter().map(|plan| plan.profile.to_string()).collect();
         names.sort();
         names
     };
     assert_eq!(names(), ["team a:b/c"]);
-    let reload = daemon.reload(None);
+    let reload = daemon.reload();
+    let (stop, shutdown) = Shutdown::new();
+    let serving = tokio::spawn(daemon.run(shutdown));
     place(
         home.path(),
         &files(
             "[profile writer]\nsource_profile = team a:b/c\nrole_arn = arn:aws:iam::123456789012:role/Writer\n",
         ),
     );
-    reload.run(&surroundings);
+    reload.now().await;
     assert_eq!(names(), ["team a:b/c", "writer"]);
     // Nothing is left that could be lent: the old stays in force.
     place(home.path(), "--- config\n[default]\nregion = eu-west-1\n");
-    reload.run(&surroundings);
+    reload.now().await;
     assert_eq!(names(), ["team a:b/c", "writer"]);
+    stop.now();
+    serving.await.unwrap();
 }

@@ -39,7 +39,7 @@ impl Running {
         let config = config(directory, &surroundings);
         let (source, clock) = (Arc::<Sts>::clone(&sts), sts.clock());
         let daemon =
-            Daemon::build(config, &surroundings, source, clock, &mut Sockets::none()).unwrap();
+            Daemon::build(config, &surroundings, source, clock, Arc::new(Sockets::none())).unwrap();
         let (stop, shutdown) = Shutdown::new();
         Self { sts, stop, serving: tokio::spawn(daemon.run(shutdown)) }
     }

@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Control, Desk, Epoch, Imds};
+use credbroker::endpoint::{About, Container, Control, Desk, Epoch, Imds};
 use credbroker::model::{Channel, Clock, parse_timestamp};
 use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
@@ -24,6 +24,7 @@ use credbroker::source::{Codes, Live, Oidc, Sts};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
@@ -122,8 +123,7 @@ impl World {
             desk,
             key: key.clone(),
             epoch: Epoch::new(0),
-            container_url: None,
-            endpoints: Vec::new(),
+            about: watch::Sender::new(About::default()).subscribe(),
             started: start,
         };
         Self {

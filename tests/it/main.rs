@@ -29,6 +29,7 @@ mod papers;
 mod policies;
 mod providers;
 mod reactions;
+mod reload;
 mod restart;
 mod rotation;
 mod sandbox;

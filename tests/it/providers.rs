@@ -278,7 +278,8 @@ async fn a_circle_is_told_at_once() {
     let surroundings =
         Surroundings { uid: nix::unistd::geteuid().as_raw(), ..Surroundings::default() };
     let (source, clock) = (Live::of_state(directory.path(), Clock::system()), Clock::system());
-    let daemon = Daemon::build(config, &surroundings, source, clock, &mut Sockets::none()).unwrap();
+    let daemon =
+        Daemon::build(config, &surroundings, source, clock, Arc::new(Sockets::none())).unwrap();
     let (stop, shutdown) = Shutdown::new();
     let serving = tokio::spawn(daemon.run(shutdown));
     let mut command = tokio::process::Command::from(credbroker(&["process", "it"]));

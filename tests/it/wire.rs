@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use credbroker::broker::{Broker, Habits};
 use credbroker::endpoint::server::{Shutdown, Stop, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds};
+use credbroker::endpoint::{About, Container, Control, Desk, Endpoint, Epoch, Imds};
 use credbroker::model::{
     Base, Call, Caller, Channel, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind,
     Hop, KeySource, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Provider, Region,
@@ -21,6 +21,7 @@ use credbroker::seal::Key;
 use credbroker::source::{Asking, Codes, Oidc, People, Source};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -201,12 +202,13 @@ impl World {
     }
 
     pub(crate) fn control(&self) -> Control {
+        let container_url = Some("http://127.0.0.1:9911/v1/credentials".to_owned());
+        let about = About { container_url, ..About::default() };
         Control {
             desk: self.desk(),
             key: self.key.clone(),
             epoch: self.epoch.clone(),
-            container_url: Some("http://127.0.0.1:9911/v1/credentials".to_owned()),
-            endpoints: Vec::new(),
+            about: watch::Sender::new(about).subscribe(),
             started: self.now(),
         }
     }

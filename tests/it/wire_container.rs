@@ -7,6 +7,7 @@ use credbroker::endpoint::listener::TcpDoor;
 use credbroker::endpoint::server::{Shutdown, serve};
 use credbroker::endpoint::{Container, Epoch};
 use credbroker::model::{Channel, FailureKind};
+use credbroker::policy::Access;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::advance;
 
@@ -208,6 +209,32 @@ async fn ipv6_is_served_alike() {
     stop.now();
     server.await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port is free again");
+}
+
+/// Also those that are under way, and wait.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_decided_again_when_the_policy_changes() {
+    let (world, container) = world();
+    let line = |profile| {
+        let ticket = world.ticket(profile);
+        format!("GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ticket}\r\n\r\n")
+    };
+    let mut client = Client::connect(&container, anybody(Channel::Container));
+    client.send(line("reader")).await;
+    assert_eq!(client.response().await.status(), 200);
+    let mut waiting = Client::connect(&container, anybody(Channel::Container));
+    world.sts.then(Step::Slow(Duration::from_millis(500)));
+    waiting.send(line("writer")).await;
+    advance(Duration::from_millis(100)).await;
+    container.desk.govern(Access::new(OWNER + 1));
+    client.send(line("reader")).await;
+    assert_eq!(client.response().await.status(), 403);
+    assert_eq!(waiting.response().await.status(), 403);
+    // What the rules allow again is had again, on the same connection.
+    container.desk.govern(Access::new(OWNER));
+    client.send(line("reader")).await;
+    assert_eq!(client.response().await.status(), 200);
+    assert_eq!(world.sts.calls(), 2);
 }
 
 /// Contract F 48.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credbroker::endpoint::Control;
 use credbroker::endpoint::control::wire::{
     ClientView, ErrorBody, ProcessCredentials, ProfileList, ProfileState, ProfileStatus, Reason,
     Status, Ticket,
 };
 use credbroker::endpoint::listener::{ControlDoor, Reach};
 use credbroker::endpoint::server::{Shutdown, serve};
+use credbroker::endpoint::{About, Control};
 use credbroker::model::{Channel, FailureKind};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -214,7 +214,7 @@ async fn a_wish_that_is_none_is_a_bad_request() {
         assert_eq!(error(&response, 400).reason, Reason::BadRequest, "{body}");
     }
     let mut closed = world.control();
-    closed.container_url = None;
+    closed.about = tokio::sync::watch::Sender::new(About::default()).subscribe();
     let response = request(&Arc::new(closed), OWNER, line, r#"{"ttl_seconds":60}"#).await;
     let error = error(&response, 403);
     assert_eq!(error.reason, Reason::Misconfigured);

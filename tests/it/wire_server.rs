@@ -156,7 +156,9 @@ async fn http_1_0_is_answered_and_closed() {
 async fn at_the_end_a_request_under_way_is_finished_and_the_idle_are_closed() {
     let endpoint = slow(Duration::from_secs(2));
     let mut busy = client(&endpoint);
-    let idle = client(&endpoint);
+    let mut idle = client(&slow(Duration::ZERO));
+    idle.send(GET).await;
+    assert_eq!(idle.response().await.body, "here");
     busy.send(GET).await;
     advance(Duration::from_secs(1)).await;
     busy.stop();
@@ -166,6 +168,23 @@ async fn at_the_end_a_request_under_way_is_finished_and_the_idle_are_closed() {
     assert_eq!(busy.response().await.body, "here");
     let (left, took) = timed(busy.rest()).await;
     assert!(left.is_empty() && took == Duration::ZERO, "{took:?}");
+}
+
+/// The connection was made before the end began, so its request is not lost, however late it comes.
+#[tokio::test(start_paused = true)]
+async fn at_the_end_who_has_just_come_is_served() {
+    let endpoint = slow(Duration::ZERO);
+    let mut coming = client(&endpoint);
+    coming.stop();
+    sleep(Duration::from_millis(100)).await;
+    coming.send(GET).await;
+    let response = coming.response().await;
+    assert_eq!((response.status(), response.header("connection")), (200, Some("close")));
+    let silent = client(&endpoint);
+    silent.stop();
+    let (left, took) = timed(silent.rest()).await;
+    assert!(left.is_empty());
+    assert_eq!(took.as_millis() / 100, 5);
 }
 
 #[tokio::test(start_paused = true)]

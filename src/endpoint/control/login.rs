@@ -184,15 +184,15 @@ fn view(errand: Errand, names: &[ProfileName]) -> Waiting {
 
 /// The answer to a login that failed: the code is the failure's own, so that a client knows when to ask again.
 fn refused(why: Unavailable, profile: &ProfileName) -> ErrorBody {
-    match Empty::from(why.clone()) {
+    match Empty::from(why) {
         Empty::Person(failure) => ErrorBody {
             reason: Reason::PersonNeeded,
             code: failure.code,
             message: failure.message,
             retry_after_seconds: None,
         },
-        Empty::Misconfigured(_) | Empty::NotNow(..) | Empty::Refused(_) => {
-            unavailable(why, profile)
+        other @ (Empty::Away | Empty::Misconfigured(_) | Empty::NotNow(..) | Empty::Refused(_)) => {
+            unavailable(other, profile)
         }
     }
 }

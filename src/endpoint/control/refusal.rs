@@ -1,6 +1,5 @@
 //! The control socket's ways to say no.
 
-use crate::broker::Unavailable;
 use crate::endpoint::control::wire::{ErrorBody, Reason};
 use crate::endpoint::desk::{Empty, PERSON_NEEDED, sentence};
 use crate::endpoint::reply::{self, No, Reply, whole_seconds};
@@ -67,9 +66,10 @@ pub(super) fn misconfigured(code: &str, message: impl Into<String>) -> ErrorBody
     }
 }
 
-pub(super) fn unavailable(why: Unavailable, profile: &ProfileName) -> ErrorBody {
+pub(super) fn unavailable(why: impl Into<Empty>, profile: &ProfileName) -> ErrorBody {
     let pending = "the credentials are still being asked for; try again";
-    let (reason, failure, after) = match Empty::from(why) {
+    let (reason, failure, after) = match why.into() {
+        Empty::Away => return forbidden(profile),
         Empty::NotNow(after, failure) => (Reason::NotNow, failure, Some(whole_seconds(after))),
         Empty::Person(failure) => (Reason::PersonNeeded, Some(failure), None),
         Empty::Refused(failure) => (Reason::Refused, Some(failure), None),

@@ -29,6 +29,9 @@ pub struct Status {
     pub pid: u32,
     /// When it started, as a timestamp.
     pub started: String,
+    /// How it stands with its configuration; absent for whom the daemon does not belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationStatus>,
     /// What it listens on.
     pub endpoints: Vec<EndpointStatus>,
     /// Where sessions are kept.
@@ -37,8 +40,27 @@ pub struct Status {
     pub profiles: Vec<ProfileStatus>,
 }
 
+/// The configuration in force, and what is in the way of the next.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// The file; absent where the AWS shared files stand for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// When that in force was read, as a timestamp.
+    pub read: String,
+    /// What is wrong with the files as they are now, each fault with its place; that in force is not theirs then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// When the faults were found, as a timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faulty_since: Option<String>,
+    /// What that in force says and does not hold yet, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+}
+
 /// One listener.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// Its name in the configuration.
     pub name: String,
