@@ -1,19 +1,26 @@
 """The shipped units in a real systemd: a machine's service and sockets, and a person's. Runs inside systemd.sh."""
 
+import contextlib
+import http.client
 import json
 import os
 import pathlib
 import pwd
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
-from stage import BIN, REGION, Stage, config, free_port
+from stage import BIN, REGION, Stage, config, listening
 
 ETC = pathlib.Path("/etc/credbroker")
 CONTROL = pathlib.Path("/run/credbroker/control.sock")
 SERVICE = "credbroker.service"
+LOCAL = 'address = "127.0.0.1:9911"'
+EC2 = 'address = "169.254.169.254:80"'
 
 
 def main():
@@ -23,6 +30,10 @@ def main():
             moto = stage.moto()
             machine(stage, moto)
             sockets(stage, moto)
+            watched(stage, moto)
+            broken(stage, moto)
+            metadata(stage, moto)
+            under_load(stage, moto)
             person(stage, moto)
         finally:
             journal = stage.run("journalctl", "--no-pager", "--boot", "--output", "short-monotonic")
@@ -84,6 +95,15 @@ def machine(stage, moto):
         time.sleep(1)
         assert show(stage, "MainPID", "ActiveState") == {**before, "ActiveState": "active"}
         assert "second" in stage.run(BIN, "list").stdout
+        status = json.loads(stage.run(BIN, "status", "--json").stdout)["configuration"]
+        assert any(fault.startswith("/etc/credbroker/config.toml:2:12: ") for fault in status["faults"]), status
+        assert "faults: see credbroker status" in show(stage, "StatusText")["StatusText"], show(stage, "StatusText")
+    with stage.case("a file that is mended is noticed without a reload"):
+        configure(moto, "reader", "third")
+        until(lambda: "third" in stage.run(BIN, "list").stdout, "the new profile")
+        assert "faults" not in json.loads(stage.run(BIN, "status", "--json").stdout)["configuration"]
+        until(lambda: show(stage, "StatusText")["StatusText"] == "lends 2 profiles", "systemd's own word")
+        assert show(stage, "MainPID", "ActiveState") == {**before, "ActiveState": "active"}
     with stage.case("it stops at once, and well"):
         began = time.monotonic()
         systemctl(stage, "stop", SERVICE)
@@ -125,6 +145,187 @@ def sockets(stage, moto):
         assert not CONTROL.exists()
 
 
+def watched(stage, moto):
+    configure(moto)
+    drop_in = pathlib.Path("/etc/systemd/system/credbroker.service.d/watchdog.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text("[Service]\nWatchdogSec=2s\n")
+    systemctl(stage, "daemon-reload")
+    systemctl(stage, "start", SERVICE)
+    with stage.case("one that works gives signs of life"):
+        before = show(stage, "MainPID", "NRestarts")
+        time.sleep(5)
+        assert show(stage, "MainPID", "NRestarts") == before, show(stage, "MainPID", "NRestarts", "Result")
+    with stage.case("one that stands still is killed and started anew"):
+        os.kill(int(before["MainPID"]), signal.SIGSTOP)
+        until(lambda: show(stage, "NRestarts")["NRestarts"] == "1", "the restart", 30)
+        until(lambda: show(stage, "SubState")["SubState"] == "running", "the next daemon", 30)
+        assert show(stage, "MainPID")["MainPID"] != before["MainPID"]
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+    systemctl(stage, "stop", SERVICE)
+    drop_in.unlink()
+    systemctl(stage, "daemon-reload")
+
+
+def broken(stage, moto):
+    configure(moto)
+    good = (ETC / "config.toml").read_text()
+    (ETC / "config.toml").write_text("[profile.x]\nrole_arn = 3\n")
+    systemctl(stage, "start", "credbroker.socket")
+    with stage.case("whoever asks a daemon that cannot start is told why"):
+        done = stage.run(BIN, "process", "reader")
+        assert done.returncode == 78 and "credbroker check" in done.stderr, f"{done.returncode}: {done.stderr}"
+    with stage.case("asking it again and again neither loops nor costs the sockets"):
+        deadline = time.monotonic() + 14
+        while time.monotonic() < deadline:
+            done = stage.run(BIN, "process", "reader")
+            assert done.returncode == 78, f"{done.returncode}: {done.stderr}"
+            time.sleep(0.2)
+        for unit in ("credbroker.socket", "credbroker-local.socket"):
+            active = stage.run("systemctl", "is-active", unit).stdout.strip()
+            assert active == "active", f"{unit}: {active}"
+        until(lambda: show(stage, "ActiveState")["ActiveState"] == "failed", "the end of the last start")
+        assert show(stage, "NRestarts") == {"NRestarts": "0"}
+    with stage.case("a start after the mending works"):
+        (ETC / "config.toml").write_text(good)
+        lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
+    systemctl(stage, "stop", "credbroker.socket", "credbroker-local.socket", SERVICE)
+
+
+def metadata(stage, moto):
+    """The address of EC2's own service, where there is none, and where there is one."""
+    with stage.case("the address is not taken where a metadata service answers"):
+        stage.run("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
+        with socket.create_server(("169.254.169.254", 80)):
+            systemctl(stage, "start", "credbroker-imds.socket", code=1)
+        said = stage.run("journalctl", "-q", "-o", "cat", "-u", "credbroker-imds-address.service").stdout
+        assert "answers at 169.254.169.254 already" in said, said
+        assert stage.run("systemctl", "is-active", "credbroker-imds.socket").stdout.strip() != "active"
+        stage.run("ip", "address", "delete", "169.254.169.254/32", "dev", "lo")
+        stage.run("systemctl", "reset-failed", "credbroker-imds.socket", "credbroker-imds-address.service")
+    with stage.case("its socket serves the address, and takes it away again"):
+        configure(moto, container=LOCAL, imds=EC2)
+        systemctl(stage, "start", "credbroker.socket", "credbroker-imds.socket")
+        status, role = imds()
+        assert (status, role) == (200, "reader"), f"{status}: {role}"
+        systemctl(stage, "stop", "credbroker.socket", "credbroker-local.socket", "credbroker-imds.socket", SERVICE)
+        until(lambda: "169.254" not in stage.run("ip", "address", "show", "dev", "lo").stdout, "the end of the address")
+
+
+def under_load(stage, moto):
+    """Clients of all three endpoints, which are never refused while the daemon goes and comes."""
+    configure(moto, container=LOCAL, imds=EC2)
+    systemctl(stage, "start", "credbroker.socket", "credbroker-imds.socket", SERVICE)
+    ticket = control("POST", "/v1/profiles/reader/ticket", '{"ttl_seconds":3600}')
+    assert ticket[0] == 200, ticket
+    ticket = json.loads(ticket[1])["ticket"]
+    stage.secret(ticket)
+    token = imds_token()
+
+    def container():
+        connection = http.client.HTTPConnection("127.0.0.1", 9911, timeout=10)
+        return fetch(connection, "GET", "/v1/credentials", headers={"Authorization": ticket})
+
+    ways = {"container": container, "control": lambda: control("GET", "/v1/profiles/reader/credentials"),
+            "IMDS": lambda: imds(token)}
+    with stage.case("no request fails while it is restarted under load"):
+        with clients(ways) as counts:
+            for _ in range(4):
+                time.sleep(0.5)
+                before = show(stage, "MainPID")
+                systemctl(stage, "restart", SERVICE)
+                assert show(stage, "MainPID") != before
+            time.sleep(0.5)
+        enough(counts)
+    with stage.case("no request fails while it is reloaded under load"):
+        with clients(ways) as counts:
+            for profiles in (("reader", "second"), ("reader",)) * 2:
+                configure(moto, *profiles, container=LOCAL, imds=EC2)
+                systemctl(stage, "reload", SERVICE)
+                time.sleep(0.5)
+        enough(counts)
+    with stage.case("no request fails while another program takes its place"):
+        with clients(ways) as counts:
+            time.sleep(0.5)
+            beside = pathlib.Path(BIN + ".new")
+            shutil.copy(BIN, beside)
+            beside.rename(BIN)
+            systemctl(stage, "restart", SERVICE)
+            running = pathlib.Path("/proc", show(stage, "MainPID")["MainPID"], "exe")
+            assert running.stat().st_ino == pathlib.Path(BIN).stat().st_ino
+            time.sleep(0.5)
+        enough(counts)
+    systemctl(stage, "stop", "credbroker.socket", "credbroker-local.socket", "credbroker-imds.socket", SERVICE)
+
+
+@contextlib.contextmanager
+def clients(ways):
+    """Two clients of each way, which ask as fast as they are answered; what they got is counted."""
+    counts = {name: {} for name in ways}
+    over = threading.Event()
+
+    def ask(name, way):
+        while not over.is_set():
+            try:
+                outcome = way()[0]
+            except OSError as error:
+                outcome = repr(error)
+            counts[name][outcome] = counts[name].get(outcome, 0) + 1
+
+    threads = [threading.Thread(target=ask, args=item) for item in ways.items() for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def enough(counts):
+    print(f"# {counts}", flush=True)
+    for name, outcomes in counts.items():
+        assert set(outcomes) == {200} and outcomes[200] > 50, f"{name}: {outcomes}"
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP over the control socket."""
+
+    def __init__(self):
+        super().__init__("localhost", timeout=25)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(CONTROL))
+
+
+def control(method, path, body=None):
+    return fetch(Local(), method, path, body)
+
+
+def imds_token():
+    connection = http.client.HTTPConnection("169.254.169.254", timeout=10)
+    headers = {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}
+    status, token = fetch(connection, "PUT", "/latest/api/token", headers=headers)
+    assert status == 200, status
+    return token
+
+
+def imds(token=None):
+    connection = http.client.HTTPConnection("169.254.169.254", timeout=10)
+    path = "/latest/meta-data/iam/security-credentials/" + ("reader" if token else "")
+    return fetch(connection, "GET", path, headers={"X-aws-ec2-metadata-token": token or imds_token()})
+
+
+def fetch(connection, method, path, body=None, headers=None):
+    with contextlib.closing(connection):
+        connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
 def person(stage, moto):
     """A laptop: nothing but the person's own files, and the first connection starts the daemon."""
     subprocess.run(["useradd", "--create-home", "ada"], check=True, capture_output=True)
@@ -135,7 +336,7 @@ def person(stage, moto):
     place.write_text(json.dumps(moto.user))
     keys = {"reader": {"role_arn": moto.role, "endpoint_url": moto.url, "region": REGION}}
     # Where its sockets and its state are is left to the daemon.
-    text = config("base.json", keys, container=free_port()).split("\n\n", 1)[1]
+    text = config("base.json", keys, container=9911).split("\n\n", 1)[1]
     (home / "config.toml").write_text(text)
     for path in (home.parent, home, *home.iterdir()):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -163,11 +364,15 @@ def person(stage, moto):
     with stage.case("a person's daemon stops and its socket stays"):
         done = as_ada("systemctl", "--user", "stop", SERVICE)
         assert done.returncode == 0, done.stderr
+        # The container endpoint's too: it came along.
+        assert listening(9911)
+        done = as_ada(BIN, "exec", "reader", "--", "sh", "-c", "echo $AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        assert done.stdout.strip() == "http://127.0.0.1:9911/v1/credentials", f"{done.stdout}{done.stderr}"
         lent(stage, as_ada(BIN, "process", "reader", secret_stdout=True))
         systemctl(stage, "stop", f"user@{ada.pw_uid}.service")
 
 
-def configure(moto, *profiles, access_key=None, container=None):
+def configure(moto, *profiles, access_key=None, container=None, imds=None):
     """The files of /etc/credbroker, with the owners and modes that the documentation names."""
     ETC.mkdir(exist_ok=True)
     keys = {"role_arn": moto.role, "endpoint_url": moto.url, "region": REGION}
@@ -177,6 +382,8 @@ def configure(moto, *profiles, access_key=None, container=None):
     if container:
         address = next(line for line in text.splitlines() if line.startswith("address = "))
         text = text.replace(address, container)
+    if imds:
+        text += f'[[endpoint]]\nname = "metadata"\nkind = "imds"\n{imds}\nprofiles = ["reader"]\n'
     for name, written in (("config.toml", text), ("base.json", json.dumps(moto.user))):
         (ETC / name).write_text(written)
         (ETC / name).chmod(0o640)
