@@ -369,7 +369,7 @@ const MOST_ASIDE: usize = 16;
 const MOST_SWEPT: usize = 50_000;
 
 /// Files that a sweep looks at before others have their turn.
-const SWEPT_AT_ONCE: usize = 256;
+const SWEPT_AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -2,15 +2,19 @@
 
 import json
 import os
+import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import leaks
 from scenario_mfa import PERSON, Device
-from stage import BIN, REGION, VENV, NotHere, Sandbox, Stage, wait_for
+from stage import BIN, REGION, VENV, NotHere, Sandbox, Stage, end, wait_for
 
+NOBODY = 65534
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 KEY = {"Version": 1, "AccessKeyId": "AKIAMFAMFAMFAMFAMFA2", "SecretAccessKey": "mfa/EXAMPLEKEY/not/a/secret/aaaaaaaaaaaa"}
@@ -67,6 +71,7 @@ def main():
         outlives(stage, sandbox, device)
         torn(stage, sandbox, device)
         keys(stage, sandbox, device)
+        keyring(stage)
         memory(stage, sandbox, device)
         full_disk(stage, sandbox)
     stage.exit()
@@ -226,6 +231,81 @@ def keys(stage, sandbox, device):
         kept.kill(env={"CREDENTIALS_DIRECTORY": credentials})
         kept.lent("admin")
     kept.daemon.stop()
+
+
+class Person:
+    """Somebody who is not root, with a session bus, a keyring and a daemon."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-person."))
+        self.prefix = []
+        if os.geteuid() == 0:
+            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            os.chown(self.home, NOBODY, NOBODY)
+        self.binary = shutil.copy(BIN, self.home)
+        os.chmod(self.binary, 0o755)
+        bus = self.home / "bus"
+        self.env = stage.env(HOME=self.home, XDG_RUNTIME_DIR=self.home, DBUS_SESSION_BUS_ADDRESS=f"unix:path={bus}",
+                             CREDBROKER_CONTROL=self.home / "control.sock", AWS_ACCESS_KEY_ID="AKIAPERSON",
+                             AWS_SECRET_ACCESS_KEY="of/a/person")
+        config = self.home / "config.toml"
+        config.write_text('[daemon]\nstate_dir = "state"\ncontrol = "control.sock"\n[profile.base]\n'
+                          'access_key = { env = true }\n[profile.reader]\nsource_profile = "base"\n'
+                          'role_arn = "arn:aws:iam::123456789012:role/Reader"\n')
+        config.chmod(0o644)
+        self.spawn("bus", "dbus-daemon", "--session", "--nofork", f"--address=unix:path={bus}")
+        wait_for(bus.exists, "a session bus")
+
+    def spawn(self, name, *argv):
+        return self.stage.spawn(name, [*self.prefix, *argv], env=self.env)
+
+    def open_keyring(self, is_open):
+        daemon = "exec gnome-keyring-daemon --foreground --components=secrets"
+        ring = self.spawn("keyring", "bash", "-c", f"{daemon} --unlock <<<hush" if is_open else daemon)
+        wait_for(self.has_keyring, "the keyring", ring)
+        return ring
+
+    def has_keyring(self):
+        asked = ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/",
+                 "org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]
+        return "boolean true" in self.stage.run(*self.prefix, *asked, env=self.env).stdout
+
+    def serve(self):
+        return self.spawn("person", self.binary, "serve", "--config", self.home / "config.toml")
+
+    def store(self):
+        done = self.stage.run(BIN, "status", "--json", env=self.env)
+        return json.loads(done.stdout)["store"] if done.returncode == 0 else {}
+
+
+def keyring(stage):
+    with stage.case("a person's key is in the keyring, and one that is locked is waited for"):
+        for tool in ("dbus-daemon", "gnome-keyring-daemon"):
+            if not shutil.which(tool):
+                raise NotHere(f"{tool} is missing")
+        person = Person(stage)
+        try:
+            held = {"kind": "sealed", "key": "the keyring", "set_aside": 0}
+            ring = person.open_keyring(True)
+            for _ in range(2):
+                daemon = person.serve()
+                wait_for(lambda: person.store() == held, "the key in the keyring", daemon)
+                daemon.kill()
+                daemon.wait(10)
+            assert not (person.home / "state/store.key").exists(), "the key is beside what it seals"
+            end(ring)
+            ring = person.open_keyring(False)
+            daemon = person.serve()
+            wait_for(lambda: "the keyring is locked" in person.store().get("trouble", ""), "word of the lock", daemon)
+            assert not (person.home / "state/store.key").exists(), "another key was made"
+            end(ring)
+            ring = person.open_keyring(True)
+            wait_for(lambda: person.store() == held, "the key when the keyring is open", daemon)
+            end(daemon)
+            end(ring)
+        finally:
+            shutil.rmtree(person.home, ignore_errors=True)
 
 
 def memory(stage, sandbox, device):
