@@ -5,9 +5,11 @@
 //! [`Lease`], a handle on its snapshot. The broker hands a lease out only for a [`Grant`].
 
 mod held;
+mod hop;
 mod lease;
 mod person;
 mod sealed;
+mod sentinel;
 mod task;
 mod tending;
 
@@ -24,7 +26,7 @@ use crate::broker::sealed::Sealed;
 use crate::broker::tending::keys;
 use crate::model::{Clock, LeaseKey, Plan, ProfileName};
 use crate::policy::Grant;
-use crate::source::Source;
+use crate::source::{Source, StsState};
 use crate::store::Store;
 
 pub use held::{Form, Held};
@@ -113,6 +115,8 @@ impl Broker {
             people: watch::Sender::new(()),
             plans: watch::Sender::new(()),
         }));
+        let sentinel = sentinel::watch(Arc::downgrade(&broker.0), clock);
+        lock(&broker.0.tasks).spawn(sentinel);
         broker.replace(plans);
         if broker.0.store.keeps() {
             lock(&broker.0.tasks).spawn(tending::tend(Arc::downgrade(&broker.0)));
@@ -183,6 +187,12 @@ impl Broker {
     #[must_use]
     pub fn lease(&self, grant: &Grant) -> Option<Lease> {
         self.0.profiles.load().get(grant.profile()).map(|entry| self.lease_of(entry))
+    }
+
+    /// How it stands with each STS that was asked.
+    #[must_use]
+    pub fn sts_states(&self) -> Vec<StsState> {
+        self.0.source.sts_states()
     }
 
     /// The clock that the broker goes by.

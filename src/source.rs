@@ -1,10 +1,11 @@
 //! One hop: from one set of credentials to the next, by whatever the plan says.
 //!
 //! [`Live`] asks the real world: keys from files and commands, sessions from an STS. It knows nothing of leases,
-//! and nothing of it retries: whoever holds the lease decides that.
+//! and tries nothing again but a request that was signed with a wrong time: whoever holds the lease decides that.
 
 mod code;
 mod connector;
+mod gate;
 mod key;
 mod live;
 mod oidc;
@@ -26,9 +27,12 @@ use tokio::time::timeout;
 
 use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
+use crate::policy::Urgency;
 use crate::store::Store;
 
 pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect_to};
+#[cfg(test)]
+pub(crate) use gate::Gate;
 pub(crate) use sts::{CALL_DEADLINE, SdkTime, credentials, provided};
 pub(crate) use trouble::{Service, Trouble};
 
@@ -38,7 +42,10 @@ pub use live::Live;
 pub use oidc::{Authorization, Oidc};
 pub use people::People;
 pub use provider::{Providers, Variables};
-pub use sts::{CallerIdentity, MfaCode, Sts};
+pub use sts::{CallerIdentity, MfaCode, Sts, StsState};
+
+/// A future that waits for a turn.
+pub type Turn<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A future that a [`Source`] returns.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -52,6 +59,20 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// Makes one hop, signed with `from`.
     fn assume<'a>(&'a self, from: &'a Signer, hop: &'a Hop) -> Asking<'a, SessionCredentials>;
+
+    /// Waits until it is the turn of one who is so urgent to make `hop`: an STS is asked no faster than it bears, however
+    /// many leases want something of it, and a wait may so be long. Whoever gives it up has taken nothing.
+    fn turn<'a>(&'a self, _hop: &'a Hop, _urgency: Urgency) -> Turn<'a> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// How it stands with each STS that was asked.
+    fn sts_states(&self) -> Vec<StsState> {
+        Vec::new()
+    }
+
+    /// Takes down that this machine's clock was set, so that what was measured by it holds no longer.
+    fn clock_was_set(&self) {}
 
     /// The persons who are asked for codes and consent; `None` where there are none to ask.
     fn people(&self) -> Option<&People> {

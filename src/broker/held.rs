@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use crate::model::{RoleArn, SessionCredentials};
+use crate::model::{Moment, RoleArn, SessionCredentials};
 use crate::policy::{Freshness, freshness};
 
 /// One issuance of credentials.
@@ -16,8 +16,19 @@ use crate::policy::{Freshness, freshness};
 pub struct Held {
     credentials: Arc<SessionCredentials>,
     role_arn: Option<RoleArn>,
-    renew_at: SystemTime,
+    renewal: Renewal,
+    /// When they were asked for, or when they came into our hands.
+    asked: Moment,
     bodies: [OnceLock<Bytes>; 3],
+}
+
+/// When credentials are renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Renewal {
+    /// By the clock as it went when they came.
+    pub(super) at: SystemTime,
+    /// Whether that takes a person.
+    pub(super) by_person: bool,
 }
 
 /// The form in which credentials go out.
@@ -35,21 +46,47 @@ impl Held {
     pub(super) fn new(
         credentials: SessionCredentials,
         role_arn: Option<RoleArn>,
-        renew_at: SystemTime,
+        renewal: Renewal,
+        asked: Moment,
     ) -> Self {
-        Self { credentials: Arc::new(credentials), role_arn, renew_at, bodies: Default::default() }
+        let credentials = Arc::new(credentials);
+        Self { credentials, role_arn, renewal, asked, bodies: Default::default() }
     }
 
-    /// When the lease's task renews them.
-    pub(super) fn renew_at(&self) -> SystemTime {
-        self.renew_at
+    /// When the lease's task renews them, as the clock goes at `now`.
+    ///
+    /// At once where the clock was set back: their expiry is later by it than it really is, which clients take for life. For
+    /// a session that takes a person, only the wait is shortened by as much.
+    pub(super) fn renew_at(&self, now: SystemTime) -> SystemTime {
+        match self.lost(now) {
+            None => self.renewal.at,
+            Some(lost) if self.renewal.by_person => self.renewal.at - lost,
+            Some(_) => now,
+        }
     }
 
     /// How usable they are at `now`; what is not due for renewal yet, nobody waits for.
     pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
-        let freshness = freshness(&self.credentials.validity, now);
-        let is_due = now >= self.renew_at;
-        if freshness == Freshness::MustRefresh && !is_due { Freshness::Fresh } else { freshness }
+        let is_due = now >= self.renew_at(now);
+        match freshness(&self.credentials.validity, self.steadied(now)) {
+            Freshness::Expired => Freshness::Expired,
+            Freshness::MustRefresh if !is_due => Freshness::Fresh,
+            _ if !self.renewal.by_person && self.lost(now).is_some() => Freshness::MustRefresh,
+            freshness @ (Freshness::Fresh | Freshness::RefreshDue | Freshness::MustRefresh) => {
+                freshness
+            }
+        }
+    }
+
+    /// What the clock would show at `now` if it had not been set back: a life is over when it has been lived.
+    fn steadied(&self, now: SystemTime) -> SystemTime {
+        self.asked.steadied(now).max(self.credentials.validity.issued())
+    }
+
+    /// How much the clock was set back since they were issued; `None` for less than a minute.
+    fn lost(&self, now: SystemTime) -> Option<Duration> {
+        let lost = self.steadied(now).duration_since(now).unwrap_or_default();
+        Some(lost).filter(|lost| *lost >= Duration::from_mins(1))
     }
 
     /// The credentials.

@@ -1,7 +1,7 @@
 //! The handle on a lease: what readers see of it, and how they wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     eager: AtomicBool,
     /// When somebody asked last, in seconds since the epoch; zero for never.
     asked: AtomicU64,
+    /// How many wait for credentials.
+    waiting: AtomicUsize,
     clock: Clock,
 }
 
@@ -105,6 +107,7 @@ impl Lease {
             commands,
             eager: AtomicBool::new(false),
             asked: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             clock,
         });
         (Self(Arc::clone(&shared)), shared)
@@ -126,7 +129,7 @@ impl Lease {
                 Freshness::Fresh => return Ok(Arc::clone(held)),
                 Freshness::RefreshDue => {
                     // The task's own alarm may be late: timers stand still while a machine sleeps.
-                    if now >= held.renew_at() {
+                    if now >= held.renew_at(now) {
                         self.0.wake.notify_one();
                     }
                     return Ok(Arc::clone(held));
@@ -213,6 +216,7 @@ impl Lease {
 
     async fn wait(&self, deadline: Instant) -> Result<Arc<Held>, Unavailable> {
         let mut changed = self.0.changed.subscribe();
+        let _waiting = Waiting::new(&self.0);
         loop {
             let now = self.0.clock.now();
             let view = self.view();
@@ -237,8 +241,8 @@ impl Lease {
             if timeout_at(deadline, changed.changed()).await.is_err() {
                 // The wait has taken some of the life that was left.
                 let now = self.0.clock.now();
-                let unsettled = view.trouble.as_ref().filter(|trouble| trouble.is_unsettled());
-                return match (view.usable(now), unsettled) {
+                let trouble = view.trouble.as_ref().filter(|trouble| trouble.is_passing());
+                return match (view.usable(now), trouble) {
                     (Some(held), _) => Ok(Arc::clone(held)),
                     (None, Some(trouble)) => Err(trouble.unavailable(now)),
                     (None, None) => Err(Unavailable::Pending { retry_after: RETRY_SOON }),
@@ -270,6 +274,22 @@ impl LeaseView {
     }
 }
 
+/// One who waits for credentials.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(&shared.waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     pub(super) fn publish(&self, view: LeaseView) {
         self.view.store(Arc::new(view));
@@ -281,6 +301,11 @@ impl Shared {
 
     pub(super) fn is_eager(&self) -> bool {
         self.eager.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for credentials.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// When somebody asked last.
@@ -314,17 +339,31 @@ impl Trouble {
         self.failure.kind == FailureKind::Unsettled
     }
 
+    /// Whether it may be over by itself, and so is told to those who have waited for the next try in vain.
+    fn is_passing(&self) -> bool {
+        match self.failure.kind {
+            FailureKind::InputExpired
+            | FailureKind::Throttled
+            | FailureKind::Unreachable
+            | FailureKind::Unsettled => true,
+            FailureKind::Misconfigured | FailureKind::PersonNeeded | FailureKind::Refused => false,
+        }
+    }
+
     fn unavailable(&self, now: SystemTime) -> Unavailable {
         let wait = self.until(now).and_then(|until| until.duration_since(now).ok());
         Unavailable::Failed {
             failure: self.failure.clone(),
-            retry_after: wait.unwrap_or_default().max(RETRY_SOON),
+            retry_after: wait.unwrap_or_default().clamp(RETRY_SOON, RETRY_LATE),
         }
     }
 }
 
 /// What a client is told to wait where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// The most that a client is told to wait: the lease asks by itself meanwhile, and a person or a reload may be sooner.
+const RETRY_LATE: Duration = Duration::from_mins(1);
 
 /// How long to wait for a lease's task that does nothing but wait.
 const RESUME_DEADLINE: Duration = Duration::from_secs(2);

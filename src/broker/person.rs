@@ -105,7 +105,7 @@ impl Broker {
             Need::Code(_) => self.view_of(&key),
             Need::Consent(_) => None,
         });
-        let times = views.filter_map(|view| Some(view.held.as_ref()?.renew_at()));
+        let times = views.filter_map(|view| Some(view.held.as_ref()?.renew_at(now)));
         times.filter(|at| now < *at).min()
     }
 
@@ -300,7 +300,7 @@ fn errand(need: Need, profiles: Vec<ProfileName>, view: &LeaseView, now: SystemT
     let trouble = trouble.filter(|trouble| trouble.failure.kind == FailureKind::PersonNeeded);
     let since = match (held, &need) {
         // A session that came with a code has its successor asked for when its renewal is due.
-        (Some(held), Need::Code(_)) => Some(held.renew_at()).filter(|at| *at <= now),
+        (Some(held), Need::Code(_)) => Some(held.renew_at(now)).filter(|at| *at <= now),
         (None, Need::Code(_)) | (_, Need::Consent(_)) => trouble.map(|trouble| trouble.at),
     };
     Errand {

@@ -1,24 +1,26 @@
-//! The task that owns a lease: it sleeps until its policy says so, or is woken; asks for one hop; and swaps what
-//! readers see.
+//! The task that owns a lease: it sleeps until its policy says so, or is woken; waits for its turn at the STS; has one hop
+//! made; and swaps what readers see.
 
 mod keeping;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::broker::held::Renewal;
+use crate::broker::hop::SignedHop;
 use crate::broker::lease::{Command, Shared};
 use crate::broker::sealed::Sealed;
-use crate::broker::{Habits, Held, Lease, LeaseView, Trouble, Unavailable};
+use crate::broker::{Habits, Held, Lease, LeaseView, Trouble};
 use crate::model::{
-    Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, LeaseKey, OidcGrant,
-    SessionCredentials, Signer, TokenSource, timestamp,
+    Call, Clock, CodeSource, Failure, FailureKind, LeaseKey, Moment, OidcGrant, SessionCredentials,
+    TokenSource, timestamp,
 };
 use crate::policy::{
-    Freshness, Standing, Step, Streak, ask_again_at, freshness, next_attempt, next_step, refresh_at,
+    Standing, Step, Streak, Urgency, ask_again_at, next_attempt, next_step, overdue_at, refresh_at,
 };
 use crate::source::Source;
 
@@ -26,9 +28,7 @@ use crate::source::Source;
 pub(super) struct LeaseTask {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    root: Root,
-    hop: Hop,
-    source: Arc<dyn Source>,
+    hop: Arc<SignedHop>,
     /// What is kept for the next start; `None` where nothing is.
     sealed: Option<Sealed>,
     clock: Clock,
@@ -40,14 +40,20 @@ pub(super) struct LeaseTask {
     /// The attempts that failed since one succeeded.
     failed: Streak,
     wanted: bool,
+    /// Who wants the STS asked, whatever is held.
+    demands: Vec<oneshot::Sender<()>>,
     /// Tells when the parent has changed since it was last asked.
     news: Option<watch::Receiver<()>>,
 }
 
-/// Where the signer of the hop comes from.
-enum Root {
-    Base(Base),
-    Parent(Lease),
+/// What a lease's task is told while it waits.
+enum Event {
+    /// Somebody wants credentials that are not there.
+    Asked,
+    /// The parent has changed.
+    Parent,
+    /// Somebody wants something done.
+    Wish(Command),
 }
 
 impl LeaseTask {
@@ -62,7 +68,6 @@ impl LeaseTask {
     ) -> (Lease, Self) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let (lease, shared) = Lease::new(sender, people, clock);
-        let root = parent.map_or_else(|| Root::Base(key.base.clone()), Root::Parent);
         let first = key.through.first().unwrap_or(&key.last);
         let signs_in_elsewhere = match &first.call {
             Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } => {
@@ -76,9 +81,7 @@ impl LeaseTask {
         let task = Self {
             shared,
             commands,
-            root,
-            hop: key.last.clone(),
-            source,
+            hop: Arc::new(SignedHop::new(key, parent, source, clock)),
             sealed,
             clock,
             habits,
@@ -87,30 +90,39 @@ impl LeaseTask {
             view: LeaseView::default(),
             failed: Streak::default(),
             wanted: false,
+            demands: Vec::new(),
         };
         (lease, task)
     }
 
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
-        let what = self.hop.call.to_string();
-        let sts = self.hop.sts.to_string();
+        let hop = Arc::clone(&self.hop);
+        let span = info_span!("lease", of = %hop.hop().call, sts = %hop.hop().sts);
         async move {
             loop {
                 if self.may_take_up() {
                     self.take_up().await;
                 }
-                let now = self.clock.now();
-                match next_step(&self.standing(now), self.habits.idle, now) {
-                    Step::Attempt => self.attempt().await,
-                    Step::LetGo => self.end(now).await,
+                match self.next_step() {
+                    Step::Attempt => self.line_up().await,
+                    Step::LetGo => self.end(self.clock.now()).await,
                     Step::Park => self.pause(None).await,
                     Step::Sleep(until) => self.pause(Some(until)).await,
                 }
             }
         }
-        .instrument(info_span!("lease", of = %what, %sts))
+        .instrument(span)
         .await;
+    }
+
+    fn next_step(&self) -> Step {
+        if self.demands.is_empty() {
+            let now = self.clock.now();
+            next_step(&self.standing(now), self.habits.idle, now)
+        } else {
+            Step::Attempt
+        }
     }
 
     fn standing(&self, now: SystemTime) -> Standing<'_> {
@@ -119,7 +131,7 @@ impl LeaseTask {
                 .view
                 .held
                 .as_ref()
-                .map(|held| (&held.credentials().validity, held.renew_at())),
+                .map(|held| (&held.credentials().validity, held.renew_at(now))),
             trouble: self.view.trouble.as_ref().map(|it| (it.failure.kind, it.until(now))),
             eager: self.shared.is_eager(),
             dear: self.takes_a_person(),
@@ -130,52 +142,124 @@ impl LeaseTask {
 
     /// Whether what is held cannot be had again without a person.
     fn takes_a_person(&self) -> bool {
-        self.hop.call.device().is_some_and(|device| device.code == CodeSource::Prompt)
+        self.hop.hop().call.device().is_some_and(|device| device.code == CodeSource::Prompt)
     }
 
-    /// Waits until `until`, until somebody asks, until the parent has what a person was needed for, or for a command,
-    /// which it carries out.
+    /// Waits until `until`, or until something happens.
     async fn pause(&mut self, until: Option<SystemTime>) {
-        let rest = until.map(|at| at.duration_since(self.clock.now()).unwrap_or_default());
-        let alarm = async {
+        let alarm = self.alarm(until);
+        tokio::select! {
+            () = alarm => {}
+            event = self.next_event() => self.hear(event).await,
+        }
+    }
+
+    /// Waits for the lease's turn at the STS and asks it, unless there is no need any more.
+    async fn line_up(&mut self) {
+        if let Some(parent) = self.hop.parent() {
+            self.news = Some(parent.news());
+        }
+        self.view.asking = true;
+        self.shared.publish(self.view.clone());
+        let hop = Arc::clone(&self.hop);
+        let mut urgency = self.urgency();
+        let mut turn = hop.turn(urgency);
+        loop {
+            let alarm = self.alarm(self.next_urgency(urgency));
+            tokio::select! {
+                biased;
+                () = &mut turn => return self.attempt().await,
+                () = alarm => {}
+                event = self.next_event() => self.hear(event).await,
+            }
+            if self.next_step() != Step::Attempt {
+                self.view.asking = false;
+                self.shared.publish(self.view.clone());
+                return;
+            }
+            let urgency_now = self.urgency();
+            if urgency_now > urgency {
+                urgency = urgency_now;
+                turn = hop.turn(urgency);
+            }
+        }
+    }
+
+    /// How urgent it is that the STS is asked.
+    fn urgency(&self) -> Urgency {
+        let now = self.clock.now();
+        let overdue = |held: &Arc<Held>| now >= overdue_at(&held.credentials().validity);
+        if !self.demands.is_empty() || self.shared.is_awaited() {
+            Urgency::Awaited
+        } else if self.view.held.as_ref().is_some_and(overdue) {
+            Urgency::Overdue
+        } else {
+            Urgency::Renewal
+        }
+    }
+
+    /// When a lease that is so urgent will be more so, or what it holds ends.
+    fn next_urgency(&self, urgency: Urgency) -> Option<SystemTime> {
+        let validity = &self.view.held.as_ref()?.credentials().validity;
+        let at = match urgency {
+            Urgency::Renewal => overdue_at(validity),
+            Urgency::Overdue | Urgency::Awaited => validity.expires(),
+        };
+        Some(at).filter(|at| self.clock.now() < *at)
+    }
+
+    /// Waits until `at` by the wall clock as it goes now; for ever where there is no such time.
+    fn alarm(&self, at: Option<SystemTime>) -> impl Future<Output = ()> + use<> {
+        let rest = at.map(|at| at.duration_since(self.clock.now()).unwrap_or_default());
+        async move {
             match rest {
                 Some(rest) => sleep(rest).await,
                 None => std::future::pending().await,
             }
-        };
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
         tokio::select! {
-            () = alarm => {}
-            () = self.shared.wake.notified() => self.wanted = true,
-            () = tidings(&mut self.news) => self.hear_of_parent(),
-            Some(command) = self.commands.recv() => match command {
-                Command::Forget(done) => {
-                    self.shared.forget_askers();
-                    self.view.trouble = None;
-                    self.let_go();
-                    self.remove().await;
-                    // Whoever wished it may be gone.
+            () = self.shared.wake.notified() => Event::Asked,
+            () = tidings(&mut self.news) => Event::Parent,
+            Some(command) = self.commands.recv() => Event::Wish(command),
+        }
+    }
+
+    async fn hear(&mut self, event: Event) {
+        match event {
+            Event::Asked => self.wanted = true,
+            Event::Parent => self.hear_of_parent(),
+            Event::Wish(Command::Forget(done)) => {
+                self.shared.forget_askers();
+                self.view.trouble = None;
+                self.demands.clear();
+                self.let_go();
+                self.remove().await;
+                // Whoever wished it may be gone.
+                let _ = done.send(());
+            }
+            Event::Wish(Command::Hurry(done)) => {
+                if self.view.trouble.is_some() {
+                    self.failed = Streak::default();
+                    self.try_again();
+                }
+                if let Some(done) = done {
                     let _ = done.send(());
                 }
-                Command::Hurry(done) => {
-                    if self.view.trouble.is_some() {
-                        self.failed = Streak::default();
-                        self.try_again();
-                    }
-                    if let Some(done) = done {
-                        let _ = done.send(());
-                    }
-                }
-                Command::Keep if self.view.held.is_some() => self.keep().await,
-                // What is looked for then may be there.
-                Command::Keep => {}
-                Command::Refresh { instead_of, done } => {
-                    self.shared.touch(self.clock.now());
-                    if instead_of.is_none_or(|key| self.is_to_replace(&key)) {
-                        self.attempt().await;
-                    }
+            }
+            Event::Wish(Command::Keep) if self.view.held.is_some() => self.keep().await,
+            // What is looked for then may be there.
+            Event::Wish(Command::Keep) => {}
+            Event::Wish(Command::Refresh { instead_of, done }) => {
+                self.shared.touch(self.clock.now());
+                if instead_of.is_none_or(|key| self.is_to_replace(&key)) {
+                    self.demands.push(done);
+                } else {
                     let _ = done.send(());
                 }
-            },
+            }
         }
     }
 
@@ -189,7 +273,7 @@ impl LeaseTask {
 
     /// What a person was needed for may be there: somebody has answered for another profile.
     fn hear_of_parent(&mut self) {
-        let Root::Parent(parent) = &self.root else { return };
+        let Some(parent) = self.hop.parent() else { return };
         let (parent, trouble) = (parent.view(), &self.view.trouble);
         if trouble.as_ref().is_some_and(|it| it.failure.kind == FailureKind::PersonNeeded)
             && parent.trouble.is_none()
@@ -217,21 +301,13 @@ impl LeaseTask {
     }
 
     async fn attempt(&mut self) {
-        if let Root::Parent(parent) = &self.root {
-            self.news = Some(parent.news());
-        }
-        self.view.asking = true;
-        self.shared.publish(self.view.clone());
-        let outcome = timeout(ATTEMPT_DEADLINE, self.ask()).await.unwrap_or_else(|_| {
-            let seconds = ATTEMPT_DEADLINE.as_secs();
-            let message = format!("{} did not answer within {seconds} s", self.hop.sts);
-            Err(Failure::new(FailureKind::Unreachable, "Timeout", message))
-        });
+        let began = self.clock.moment();
+        let outcome = self.hop.make().await;
         self.view.asking = false;
         self.wanted = false;
         let is_new = outcome.is_ok();
         match outcome {
-            Ok(credentials) => self.succeed(credentials),
+            Ok(credentials) => self.succeed(credentials, began),
             Err(failure) => self.fail(failure),
         }
         let now = self.clock.now();
@@ -247,17 +323,21 @@ impl LeaseTask {
             // Readers have it already; whoever logged in is told when it is safe.
             self.keep().await;
         }
+        for demand in self.demands.drain(..) {
+            let _ = demand.send(());
+        }
     }
 
-    fn succeed(&mut self, credentials: SessionCredentials) {
-        self.hold(credentials, "lease renewed");
+    fn succeed(&mut self, credentials: SessionCredentials, asked: Moment) {
+        self.hold(credentials, asked, "lease renewed");
         self.view.issuances += 1;
     }
 
-    /// Holds `credentials` from now on; `how` they came is for the log.
-    fn hold(&mut self, credentials: SessionCredentials, how: &str) {
+    /// Holds `credentials` from now on, which were asked for or found at `asked`; `how` they came is for the log.
+    fn hold(&mut self, credentials: SessionCredentials, asked: Moment, how: &str) {
         let validity = &credentials.validity;
-        let renew_at = if self.takes_a_person() {
+        let by_person = self.takes_a_person();
+        let at = if by_person {
             ask_again_at(validity, self.habits.mfa_warning)
         } else {
             refresh_at(validity, random())
@@ -265,13 +345,15 @@ impl LeaseTask {
         info!(
             access_key_id = credentials.access_key_id,
             expires_at = timestamp(credentials.validity.expires()),
-            renew_at = timestamp(renew_at),
+            renew_at = timestamp(at),
             "{how}"
         );
-        let role_arn = self.hop.call.role_arn().cloned();
+        let role_arn = self.hop.hop().call.role_arn().cloned();
+        let renewal = Renewal { at, by_person };
         self.failed = Streak::default();
         self.view.trouble = None;
-        self.view.held = Some(Arc::new(Held::new(credentials, role_arn, renew_at)));
+        let held = Held::new(credentials, role_arn, renewal, asked);
+        self.view.held = Some(Arc::new(held));
     }
 
     fn fail(&mut self, mut failure: Failure) {
@@ -299,59 +381,6 @@ impl LeaseTask {
     fn look_again(&self) -> Option<Duration> {
         (self.signs_in_elsewhere && !self.takes_a_person()).then_some(LOOK_AGAIN)
     }
-
-    /// Makes the hop; once more, with a renewed signer or token, where what it was made with had expired.
-    async fn ask(&self) -> Result<SessionCredentials, Failure> {
-        let signer = self.signer().await?;
-        let credentials = match self.source.assume(&signer, &self.hop).await {
-            Err(failure) if failure.kind == FailureKind::InputExpired => {
-                self.source.assume(&self.renewed(&signer).await?, &self.hop).await
-            }
-            outcome => outcome,
-        }?;
-        if freshness(&credentials.validity, self.clock.now()) == Freshness::Expired {
-            let expires = timestamp(credentials.validity.expires());
-            let message = format!(
-                "{} gave credentials with less than a minute to live (until {expires}); compare its clock with this machine's, or ask for a longer duration_seconds",
-                self.hop.sts
-            );
-            return Err(Failure::new(FailureKind::Unreachable, "ExpiredAnswer", message));
-        }
-        Ok(credentials)
-    }
-
-    async fn signer(&self) -> Result<Signer, Failure> {
-        match &self.root {
-            Root::Base(base) => self.source.root(base).await,
-            Root::Parent(parent) => self.session(parent.credentials(PARENT_PATIENCE).await),
-        }
-    }
-
-    /// Another signer in the place of `expired`.
-    async fn renewed(&self, expired: &Signer) -> Result<Signer, Failure> {
-        match (&self.root, expired) {
-            (Root::Base(base), _) => self.source.root(base).await,
-            (Root::Parent(parent), Signer::Session(expired)) => {
-                let instead_of = Some(expired.access_key_id.clone());
-                self.session(parent.renew(instead_of, PARENT_PATIENCE).await)
-            }
-            (Root::Parent(_), Signer::Anonymous | Signer::LongTerm(_)) => self.signer().await,
-        }
-    }
-
-    fn session(&self, answer: Result<Arc<Held>, Unavailable>) -> Result<Signer, Failure> {
-        match answer {
-            Ok(held) => Ok(Signer::Session(held.share())),
-            Err(Unavailable::Failed { failure, .. }) => Err(failure),
-            Err(Unavailable::Pending { .. }) => {
-                let message = format!(
-                    "{} still waits for what comes before it in the chain; try again",
-                    self.hop.call
-                );
-                Err(Failure::new(FailureKind::Unreachable, "Pending", message))
-            }
-        }
-    }
 }
 
 /// Waits for the parent to change; for ever where there is none.
@@ -366,13 +395,6 @@ async fn tidings(news: &mut Option<watch::Receiver<()>>) {
 fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
-
-/// Longest attempt: the wait for the parent, and a hop of its own. The source gives up before; this is the net below.
-const ATTEMPT_DEADLINE: Duration = Duration::from_mins(3);
-
-/// How long a hop waits for the credentials that it is signed with. What gives them may itself wait for a program that
-/// prints a key (30 s), for the next code of a seed that is printed, too (40 s), and for its STS (15 s).
-const PARENT_PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often is looked whether a person has signed in elsewhere, while somebody wants what comes of it: a small file
 /// is read, or nothing at all.

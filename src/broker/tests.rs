@@ -1,6 +1,8 @@
 //! The broker against a source of its own, in paused time.
 
+mod clock;
 mod person;
+mod schedule;
 pub(super) mod script;
 mod settling;
 

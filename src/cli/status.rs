@@ -8,9 +8,9 @@ use crate::cli::client::Daemon;
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::{print, table};
 use crate::endpoint::control::wire::{
-    ConfigurationStatus, ProfileState, ProfileStatus, Status, StoreStatus,
+    ConfigurationStatus, ProfileState, ProfileStatus, Status, StoreStatus, StsStatus,
 };
-use crate::model::{Clock, ProfileName};
+use crate::model::{Clock, ProfileName, Skew};
 
 /// Prints the state of all profiles, or of one, by which it then exits.
 pub(super) fn run(
@@ -74,6 +74,13 @@ fn render(status: &Status, now: SystemTime) -> String {
         });
         text.push_str(&table::columns(&["MFA SESSION", "STATE", "ENDS"], rows));
     }
+    let odd: Vec<_> = status.sts.iter().flat_map(oddities).collect();
+    if !odd.is_empty() {
+        text.push('\n');
+        for line in odd {
+            let _ = writeln!(text, "{line}");
+        }
+    }
     text
 }
 
@@ -110,6 +117,20 @@ fn render_configuration(configuration: &ConfigurationStatus, now: SystemTime) ->
         let _ = writeln!(text, "  {what}");
     }
     text
+}
+
+/// What is not as usual with an STS, a line each.
+fn oddities(it: &StsStatus) -> impl Iterator<Item = String> {
+    let name = &it.sts;
+    let clock = it.clock_ahead_seconds.map(|seconds| {
+        let skew = Skew::of_seconds(seconds);
+        format!("this machine's clock is {skew} that of {name}: set it (timedatectl)")
+    });
+    let pace = it.slowed_to.map(|rate| {
+        let waiting = it.waiting;
+        format!("{name} throttles or did not answer: asked {rate:.0} times a second at most, {waiting} wait")
+    });
+    clock.into_iter().chain(pace)
 }
 
 fn render_profiles(profiles: &[ProfileStatus], now: SystemTime) -> String {
@@ -203,6 +224,15 @@ mod tests {
         StoreStatus { kind: "sealed".into(), key, trouble: None, set_aside: 0 }
     }
 
+    fn ahead_and_slow() -> StsStatus {
+        StsStatus {
+            sts: "http://sts".into(),
+            clock_ahead_seconds: Some(7200),
+            slowed_to: Some(3.1),
+            waiting: 7,
+        }
+    }
+
     fn refused() -> ProfileStatus {
         ProfileStatus {
             profile: "team/prod admin".into(),
@@ -244,6 +274,7 @@ mod tests {
             }],
             store: store(),
             profiles: vec![reader(), refused()],
+            sts: Vec::new(),
         };
         let now = parse_timestamp("2026-01-02T03:00:00Z").unwrap();
         assert_eq!(
@@ -330,10 +361,14 @@ sessions    3
             endpoints: Vec::new(),
             store: store(),
             profiles: vec![admin.clone(), admin],
+            sts: vec![ahead_and_slow()],
         };
         let told = render(&status, now);
         let table = "\nMFA SESSION                       STATE  ENDS\n\
                      arn:aws:iam::123456789012:mfa/me  held   in 11 h\n";
-        assert!(told.ends_with(table), "{told}");
+        assert!(told.contains(table), "{told}");
+        let odd = "\nthis machine's clock is 2 h ahead of that of http://sts: set it (timedatectl)\n\
+                   http://sts throttles or did not answer: asked 3 times a second at most, 7 wait\n";
+        assert!(told.ends_with(odd), "{told}");
     }
 }

@@ -29,7 +29,11 @@ pub(super) fn run(daemon: &Daemon, profile: &ProfileName) -> Result<Exit, Compla
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;
     let clock = Clock::system();
-    let asked = runtime.block_on(Sts::new(clock).caller_identity(&session(keys)?, &endpoint));
+    let sts = Sts::new(clock);
+    let asked = runtime.block_on(sts.caller_identity(&session(keys)?, &endpoint));
+    known.extend(sts.states().into_iter().filter_map(|state| {
+        Some(("clock", format!("{} that of the STS: set it (timedatectl)", state.skew?)))
+    }));
     let said = match asked {
         Ok(identity) => of(identity),
         Err(failure) if is_lacking(&failure, endpoint.dialect) => {

@@ -8,6 +8,7 @@ mod refusal;
 mod view;
 pub mod wire;
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::broker::{Form, Lease};
 use crate::endpoint::control::refusal::{
     Denied, bad_request, forbidden, misconfigured, unavailable,
 };
-use crate::endpoint::control::view::{client, entry, nearest, status, store, ticket};
+use crate::endpoint::control::view::{client, entry, nearest, status, store, sts, ticket};
 use crate::endpoint::control::wire::{
     ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
 };
@@ -189,9 +190,15 @@ impl Control {
     }
 
     fn status(&self, caller: &Caller) -> Status {
-        let profiles = self.visible(caller).into_iter().filter_map(|granted| {
-            let lease = self.desk.lease(&granted)?;
-            Some(self.status_of(&granted, &lease))
+        let visible = self.visible(caller);
+        let asked: HashSet<_> =
+            visible.iter().flat_map(|granted| granted.plan.hops().map(|hop| &hop.sts)).collect();
+        let mut states = self.desk.broker().sts_states();
+        states.retain(|state| asked.contains(&state.endpoint));
+        states.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
+        let profiles = visible.iter().filter_map(|granted| {
+            let lease = self.desk.lease(granted)?;
+            Some(self.status_of(granted, &lease))
         });
         let About { endpoints, configuration, .. } = self.about.borrow().clone();
         Status {
@@ -202,6 +209,7 @@ impl Control {
             configuration: self.desk.is_run_by(caller).then_some(configuration),
             store: store(self.desk.broker().store().condition()),
             profiles: profiles.collect(),
+            sts: states.iter().map(sts).collect(),
         }
     }
 

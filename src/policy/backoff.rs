@@ -18,8 +18,9 @@ impl Streak {
     ///
     /// The bound of the wait doubles with each failure: for an unreachable STS 1 s, 2 s, 4 s ... 60 s; for a throttling one
     /// 4 s, 8 s ... 5 min; for a refusal or a bad plan 15 s, 30 s ... 10 min, which also is how long the refusal is
-    /// answered from memory. `seed` is any number; the wait is between half the bound and the bound, so that hosts do not
-    /// come back together.
+    /// answered from memory. `seed` is any number. Where an STS has trouble, the wait is anywhere up to the bound ("full jitter":
+    /// AWS Architecture Blog, "Exponential Backoff And Jitter"), so that hosts do not come back together; where time itself
+    /// is to pass, as after a refusal, it is at least half of the bound.
     ///
     /// An STS that does not know a key yet is asked again after 1 s, 2 s, 4 s, 8 s and 16 s, half a minute in all. AWS says
     /// that IAM's changes take seconds to be seen everywhere, and no more than that (IAM User Guide, "Changes that I make are not
@@ -57,13 +58,19 @@ fn backoff(kind: FailureKind, attempt: u32, seed: u64) -> Option<Duration> {
             (Duration::from_secs(15), Duration::from_mins(10))
         }
     };
-    let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    let half = doubled.min(most) / 2;
+    let bound = first.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(most);
+    let least = match kind {
+        FailureKind::InputExpired | FailureKind::Throttled | FailureKind::Unreachable => first / 4,
+        FailureKind::Misconfigured
+        | FailureKind::PersonNeeded
+        | FailureKind::Refused
+        | FailureKind::Unsettled => bound / 2,
+    };
     let share = u32::try_from(seed % u64::from(STEPS)).unwrap_or_default();
-    Some(half + half * share / STEPS)
+    Some(least + bound.saturating_sub(least) * share / (STEPS - 1))
 }
 
-/// How finely the random half is divided.
+/// How finely the random part is divided.
 const STEPS: u32 = 1 << 10;
 
 /// How often what is unknown is asked for again before it is taken for refused.
@@ -92,9 +99,19 @@ mod tests {
             let (taken, least) = low.count(*kind, 0);
             let (_, most) = high.count(*kind, u64::from(STEPS) - 1);
             if let (Some(least), Some(most)) = (least, most) {
-                assert!(most > least * 199 / 100 && most < least * 2, "{least:?} {most:?}");
+                let jitter = match taken {
+                    FailureKind::Throttled => Duration::from_secs(1),
+                    FailureKind::InputExpired | FailureKind::Unreachable => {
+                        Duration::from_millis(250)
+                    }
+                    FailureKind::Misconfigured
+                    | FailureKind::PersonNeeded
+                    | FailureKind::Refused
+                    | FailureKind::Unsettled => most / 2,
+                };
+                assert_eq!(least, jitter, "{taken:?}");
             }
-            (taken, least.map(|least| least.as_millis() * 2))
+            (taken, most.map(|most| most.as_millis()))
         });
         bounds.collect()
     }
@@ -158,9 +175,9 @@ mod tests {
                         prop_assert_eq!(wait, None);
                         continue;
                     }
-                    FailureKind::InputExpired | FailureKind::Unreachable => (500, 60_000),
+                    FailureKind::InputExpired | FailureKind::Unreachable => (250, 60_000),
                     FailureKind::Misconfigured | FailureKind::Refused => (7_500, 600_000),
-                    FailureKind::Throttled => (2_000, 300_000),
+                    FailureKind::Throttled => (1_000, 300_000),
                     FailureKind::Unsettled => (500, 16_000),
                 };
                 let wait = wait.unwrap();

@@ -30,12 +30,11 @@ pub enum Freshness {
 #[must_use]
 pub fn freshness(validity: &Validity, now: SystemTime) -> Freshness {
     let remaining = validity.remaining(now);
-    let lead = lead(validity.life());
     if remaining < MIN_SERVED_LIFE {
         Freshness::Expired
-    } else if remaining < lead.saturating_sub(slack(validity.life())) {
+    } else if remaining < least_served_life(validity.life()) {
         Freshness::MustRefresh
-    } else if remaining <= lead {
+    } else if remaining <= lead(validity.life()) {
         Freshness::RefreshDue
     } else {
         Freshness::Fresh
@@ -53,6 +52,18 @@ pub fn refresh_at(validity: &Validity, seed: u64) -> SystemTime {
     let spread = slack(life) * 2 / 3;
     let share = u32::try_from(seed % u64::from(JITTER_STEPS)).unwrap_or_default();
     validity.expires() - lead(life) + spread * share / JITTER_STEPS
+}
+
+/// When requests begin to wait for the renewal of credentials of `validity`, unless it has come.
+#[must_use]
+pub fn overdue_at(validity: &Validity) -> SystemTime {
+    validity.expires() - least_served_life(validity.life())
+}
+
+/// The life that every answer has at least, while the STS answers, where sessions live `life`.
+#[must_use]
+pub fn least_served_life(life: Duration) -> Duration {
+    lead(life).saturating_sub(slack(life))
 }
 
 /// When a person is asked for the successor of a session of `validity`, `warning` before its end; but a session is

@@ -65,8 +65,6 @@ pub fn next_step(standing: &Standing<'_>, idle: Duration, now: SystemTime) -> St
 #[must_use]
 pub fn next_attempt(standing: &Standing<'_>, now: SystemTime) -> Option<SystemTime> {
     let due = match standing.held {
-        // The clock was set back: how much life is really left, nobody knows.
-        Some((validity, _)) if now < validity.issued() => now,
         // A session of little more than a minute cannot be served until its renewal is due.
         Some((validity, _))
             if standing.wanted && freshness(validity, now) == Freshness::Expired =>
@@ -160,19 +158,6 @@ mod tests {
         assert_eq!(next_step(&dear, IDLE, validity.expires()), Step::LetGo);
         let in_use = Standing { asked: Some(due), ..dear };
         assert_eq!(next_step(&in_use, IDLE, due), Step::Attempt);
-    }
-
-    #[test]
-    fn what_was_issued_in_the_future_is_renewed() {
-        let validity = Validity::new(now(), now() + HOUR).unwrap();
-        let held = Some((&validity, now() + HOUR / 2));
-        let standing = Standing { held, asked: Some(now()), ..idle() };
-        let back = now() - HOUR;
-        assert_eq!(next_step(&standing, IDLE, back), Step::Attempt);
-        let until = back + Duration::from_secs(9);
-        let failed =
-            Standing { trouble: Some((FailureKind::Unreachable, Some(until))), ..standing };
-        assert_eq!(next_step(&failed, IDLE, back), Step::Sleep(until));
     }
 
     #[test]

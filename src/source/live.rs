@@ -9,8 +9,11 @@ use secrecy::SecretString;
 use crate::model::{
     Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, MfaDevice, SessionCredentials, Signer,
 };
+use crate::policy::Urgency;
 use crate::source::sts::MfaCode;
-use crate::source::{Asking, Codes, Oidc, People, Providers, Source, Sts, key, token};
+use crate::source::{
+    Asking, Codes, Oidc, People, Providers, Source, Sts, StsState, Turn, key, token,
+};
 use crate::store::Store;
 
 /// A [`Source`] of real keys, real tokens, real people and a real STS.
@@ -86,6 +89,23 @@ impl Source for Live {
             };
             outcome.map_err(|failure| of_device(failure, device))
         })
+    }
+
+    fn turn<'a>(&'a self, hop: &'a Hop, urgency: Urgency) -> Turn<'a> {
+        match &hop.call {
+            Call::AssumeRole { .. }
+            | Call::AssumeRoleWithWebIdentity { .. }
+            | Call::GetSessionToken { .. } => Box::pin(self.sts.turn(&hop.sts, urgency)),
+            Call::Provided(_) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn sts_states(&self) -> Vec<StsState> {
+        self.sts.states()
+    }
+
+    fn clock_was_set(&self) {
+        self.sts.forget_clocks();
     }
 
     fn people(&self) -> Option<&People> {

@@ -1,10 +1,12 @@
 //! The calls to an STS, by the SDK: one client for each endpoint, the credentials given with each call.
 
 mod client;
+mod place;
+mod server_clock;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_sts::Client;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -15,23 +17,37 @@ use aws_sdk_sts::types::{AssumedRoleUser, PolicyDescriptorType, Tag};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use crate::model::{
     AccountId, Clock, Failure, FailureKind, MfaDevice, RoleRequest, SessionCredentials,
-    SessionDuration, Signer, StsEndpoint, Validity,
+    SessionDuration, Signer, Skew, StsEndpoint, Validity,
 };
-use crate::source::connector::connect_to;
+use crate::policy::{Urgency, local_expiry};
+use crate::source::gate::Gate;
 use crate::source::sts::client::signed_with;
-use crate::source::trouble::{Service, Trouble};
+use crate::source::sts::place::Place;
+use crate::source::trouble::{Service, Trouble, is_about_time};
 
 pub(crate) use client::{CALL_DEADLINE, SdkTime, credentials, provided};
+pub use place::StsState;
 
-/// Callers of every STS that a plan names; a client is built when it is first needed.
+/// Callers of every STS that a plan names.
 #[derive(Debug)]
 pub struct Sts {
     clock: Clock,
     through: Option<SharedHttpConnector>,
-    clients: Mutex<HashMap<StsEndpoint, Client>>,
+    all_calls: Arc<Semaphore>,
+    places: Mutex<HashMap<StsEndpoint, Arc<Place>>>,
+}
+
+/// When an STS was asked for something.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// By our clock.
+    at: SystemTime,
+    /// How far that is from the server's, as its answer tells.
+    skew: Option<Skew>,
 }
 
 /// Who some credentials are, by their STS's own word (`GetCallerIdentity`).
@@ -58,18 +74,34 @@ impl Sts {
     /// Calls over the network, with `clock` for the time that requests are signed with.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, through: None, clients: Mutex::default() }
+        Self { clock, through: None, all_calls: Gate::all_calls(), places: Mutex::default() }
     }
 
     /// Calls that all go through `connector` in place of the network.
     #[must_use]
     pub fn through(clock: Clock, connector: SharedHttpConnector) -> Self {
-        Self { clock, through: Some(connector), clients: Mutex::default() }
+        Self { through: Some(connector), ..Self::new(clock) }
     }
 
     /// The clock of all calls.
     pub(super) fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Waits until it is the turn of one who is so urgent to ask the STS at `endpoint`.
+    pub async fn turn(&self, endpoint: &StsEndpoint, urgency: Urgency) {
+        self.place(endpoint).gate.turn(urgency).await;
+    }
+
+    /// How it stands with each STS that was asked.
+    #[must_use]
+    pub fn states(&self) -> Vec<StsState> {
+        self.places().iter().map(|(endpoint, place)| place.state(endpoint)).collect()
+    }
+
+    /// Forgets how far the clocks of others are from this machine's, which was set.
+    pub fn forget_clocks(&self) {
+        self.places().values().for_each(|place| place.clock.forget());
     }
 
     /// `AssumeRole`, signed with `from`.
@@ -85,26 +117,27 @@ impl Sts {
     ) -> Result<SessionCredentials, Failure> {
         let (role, proof) = (Some(&request.role_arn), mfa.map(|mfa| mfa.code));
         let trouble = Trouble { service: Service::Sts, role, endpoint, from, proof };
-        let issued = self.clock.now();
-        let call = self
-            .client(endpoint)
-            .await?
-            .assume_role()
-            .role_arn(request.role_arn.as_str())
-            .role_session_name(request.session_name.as_str())
-            .set_duration_seconds(seconds(request.duration))
-            .set_external_id(request.external_id.as_ref().map(|id| id.as_str().to_owned()))
-            .set_source_identity(request.source_identity.as_ref().map(|id| id.as_str().to_owned()))
-            .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
-            .set_policy_arns(policy_arns(request))
-            .set_tags(tags(request)?)
-            .set_transitive_tag_keys(transitive(request))
-            .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
-            .set_token_code(mfa.map(|mfa| mfa.code.expose_secret().to_owned()));
-        let answer = call.customize().config_override(signed_with(from)).send().await;
-        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
+        let tags = tags(request)?;
+        let text = |text: &str| text.to_owned();
+        let call = |client: Client| {
+            let call = client
+                .assume_role()
+                .role_arn(request.role_arn.as_str())
+                .role_session_name(request.session_name.as_str())
+                .set_duration_seconds(seconds(request.duration))
+                .set_external_id(request.external_id.as_ref().map(|id| text(id.as_str())))
+                .set_source_identity(request.source_identity.as_ref().map(|id| text(id.as_str())))
+                .set_policy(request.policy.as_ref().map(|policy| text(policy.as_str())))
+                .set_policy_arns(policy_arns(request))
+                .set_tags(tags.clone())
+                .set_transitive_tag_keys(transitive(request))
+                .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
+                .set_token_code(mfa.map(|mfa| text(mfa.code.expose_secret())));
+            call.customize().config_override(signed_with(from)).send()
+        };
+        let (answer, asked) = self.send(&trouble, call).await?;
         let AssumeRoleOutput { credentials, assumed_role_user, .. } = answer;
-        session(credentials, assumed_role_user, Some(request), &trouble, issued)
+        session(credentials, assumed_role_user, Some(request), &trouble, asked)
     }
 
     /// `GetSessionToken`, signed with the long-term key `from`.
@@ -120,17 +153,16 @@ impl Sts {
     ) -> Result<SessionCredentials, Failure> {
         let proof = mfa.map(|mfa| mfa.code);
         let trouble = Trouble { service: Service::Sts, role: None, endpoint, from, proof };
-        let issued = self.clock.now();
-        let call = self
-            .client(endpoint)
-            .await?
-            .get_session_token()
-            .set_duration_seconds(seconds(duration))
-            .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
-            .set_token_code(mfa.map(|mfa| mfa.code.expose_secret().to_owned()));
-        let answer = call.customize().config_override(signed_with(from)).send().await;
-        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
-        session(answer.credentials, None, None, &trouble, issued)
+        let call = |client: Client| {
+            let call = client
+                .get_session_token()
+                .set_duration_seconds(seconds(duration))
+                .set_serial_number(mfa.map(|mfa| mfa.device.serial.to_string()))
+                .set_token_code(mfa.map(|mfa| mfa.code.expose_secret().to_owned()));
+            call.customize().config_override(signed_with(from)).send()
+        };
+        let (answer, asked) = self.send(&trouble, call).await?;
+        session(answer.credentials, None, None, &trouble, asked)
     }
 
     /// `AssumeRoleWithWebIdentity`, which is not signed: the `token` is the proof.
@@ -146,21 +178,20 @@ impl Sts {
         let from = &Signer::Anonymous;
         let (role, proof) = (Some(&request.role_arn), Some(token));
         let trouble = Trouble { service: Service::Sts, role, endpoint, from, proof };
-        let issued = self.clock.now();
-        let call = self
-            .client(endpoint)
-            .await?
-            .assume_role_with_web_identity()
-            .role_arn(request.role_arn.as_str())
-            .role_session_name(request.session_name.as_str())
-            .web_identity_token(token.expose_secret())
-            .set_duration_seconds(seconds(request.duration))
-            .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
-            .set_policy_arns(policy_arns(request));
-        let answer = call.send().await;
-        let answer = answer.map_err(|error| self.failed(&trouble, &error, issued))?;
+        let call = |client: Client| {
+            client
+                .assume_role_with_web_identity()
+                .role_arn(request.role_arn.as_str())
+                .role_session_name(request.session_name.as_str())
+                .web_identity_token(token.expose_secret())
+                .set_duration_seconds(seconds(request.duration))
+                .set_policy(request.policy.as_ref().map(|policy| policy.as_str().to_owned()))
+                .set_policy_arns(policy_arns(request))
+                .send()
+        };
+        let (answer, asked) = self.send(&trouble, call).await?;
         let AssumeRoleWithWebIdentityOutput { credentials, assumed_role_user, .. } = answer;
-        session(credentials, assumed_role_user, Some(request), &trouble, issued)
+        session(credentials, assumed_role_user, Some(request), &trouble, asked)
     }
 
     /// `GetCallerIdentity` of `from`.
@@ -173,10 +204,10 @@ impl Sts {
         endpoint: &StsEndpoint,
     ) -> Result<CallerIdentity, Failure> {
         let trouble = Trouble { service: Service::Sts, role: None, endpoint, from, proof: None };
-        let asked = self.clock.now();
-        let call = self.client(endpoint).await?.get_caller_identity();
-        let answer = call.customize().config_override(signed_with(from)).send().await;
-        let answer = answer.map_err(|error| self.failed(&trouble, &error, asked))?;
+        let call = |client: Client| {
+            client.get_caller_identity().customize().config_override(signed_with(from)).send()
+        };
+        let (answer, _) = self.send(&trouble, call).await?;
         Ok(CallerIdentity {
             account: answer.account.unwrap_or_default(),
             arn: answer.arn.unwrap_or_default(),
@@ -184,38 +215,69 @@ impl Sts {
         })
     }
 
-    async fn client(&self, endpoint: &StsEndpoint) -> Result<Client, Failure> {
-        if let Some(client) = self.clients().get(endpoint) {
-            return Ok(client.clone());
-        }
-        let connector = match &self.through {
-            Some(connector) => connector.clone(),
-            None => connect_to(endpoint).await?,
-        };
-        let client = client::client(endpoint, connector, self.clock);
-        self.clients().insert(endpoint.clone(), client.clone());
-        Ok(client)
-    }
-
-    /// The failure that `error` is. An STS that cannot be reached is called with a new client next: its certificate
-    /// authorities may have been renewed, and are read when a client is built.
-    fn failed<E>(
+    /// Makes a call; once more, signed by the server's clock, where that may be what was wrong with it. But a code is
+    /// never sent twice: the next one goes with the next call.
+    async fn send<O, E, F>(
         &self,
         trouble: &Trouble<'_>,
-        error: &SdkError<E, HttpResponse>,
-        asked: SystemTime,
-    ) -> Failure
+        call: impl Fn(Client) -> F,
+    ) -> Result<(O, Asked), Failure>
     where
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
         E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
     {
-        if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) {
-            self.clients().remove(trouble.endpoint);
+        let place = self.place(trouble.endpoint);
+        let correction = place.clock.correction();
+        match self.send_once(&place, trouble, &call).await {
+            Err(failure) if is_about_time(&failure) && place.clock.refused(correction) => {
+                match trouble.proof {
+                    None => self.send_once(&place, trouble, &call).await,
+                    Some(_) => Err(Failure { kind: FailureKind::Unreachable, ..failure }),
+                }
+            }
+            outcome => outcome,
         }
-        trouble.of(error, asked)
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<StsEndpoint, Client>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn send_once<O, E, F>(
+        &self,
+        place: &Place,
+        trouble: &Trouble<'_>,
+        call: impl Fn(Client) -> F,
+    ) -> Result<(O, Asked), Failure>
+    where
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+        E: std::error::Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+    {
+        let client = place.client(trouble.endpoint, self.through.as_ref()).await?;
+        let underway = place.gate.enter().await;
+        let at = self.clock.now();
+        let outcome = match call(client).await {
+            Ok(output) => Ok((output, Asked { at, skew: place.clock.skew() })),
+            Err(error) => {
+                if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) {
+                    // Its certificate authorities may have been renewed, and are read when a client is built.
+                    place.forget_client();
+                }
+                Err(trouble.of(&error, at))
+            }
+        };
+        underway.end(&outcome);
+        outcome
+    }
+
+    fn place(&self, endpoint: &StsEndpoint) -> Arc<Place> {
+        let mut places = self.places();
+        if let Some(place) = places.get(endpoint) {
+            return Arc::clone(place);
+        }
+        let place = Arc::new(Place::new(endpoint, self.clock, Arc::clone(&self.all_calls)));
+        places.insert(endpoint.clone(), Arc::clone(&place));
+        place
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<StsEndpoint, Arc<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,7 +287,7 @@ fn session(
     user: Option<AssumedRoleUser>,
     request: Option<&RoleRequest>,
     trouble: &Trouble<'_>,
-    issued: SystemTime,
+    asked: Asked,
 ) -> Result<SessionCredentials, Failure> {
     let credentials = credentials
         .filter(|it| {
@@ -236,7 +298,12 @@ fn session(
         .ok_or_else(|| trouble.invalid("its answer holds no credentials"))?;
     let expires = SystemTime::try_from(credentials.expiration)
         .map_err(|_| trouble.invalid("the expiry in its answer is no time"))?;
-    let validity = Validity::new(issued, expires).ok_or_else(|| trouble.expired(expires))?;
+    let wanted = match request {
+        Some(request) => request.duration.map_or(USUAL_OF_ROLE, SessionDuration::get),
+        None => SessionDuration::USUAL_OF_USER.get(),
+    };
+    let local = local_expiry(expires, asked.skew, asked.at, wanted);
+    let validity = Validity::new(asked.at, local).ok_or_else(|| trouble.expired(expires))?;
     let arn = user.map(|user| user.arn).filter(|arn| !arn.is_empty());
     let account = arn.as_deref().and_then(|arn| arn.split(':').nth(4)).and_then(AccountId::parse);
     Ok(SessionCredentials {
@@ -275,12 +342,11 @@ fn transitive(request: &RoleRequest) -> Option<Vec<String>> {
     (!keys.is_empty()).then(|| keys.to_vec())
 }
 
+/// How long a role's session lives where nothing is asked for (`AssumeRole`, `DurationSeconds`).
+const USUAL_OF_ROLE: Duration = Duration::from_hours(1);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use std::sync::Arc;
-
     use super::*;
     use crate::model::{Dialect, Region};
 

@@ -22,6 +22,8 @@ use crate::model::{Failure, FailureKind, RoleArn, Signer, StsEndpoint, timestamp
 use crate::source::connector::{cause, is_too_long, one_line};
 use crate::source::trouble::meaning::{Meaning, meaning};
 
+pub(super) use meaning::is_about_time;
+
 /// What a failed call was about.
 pub(crate) struct Trouble<'a> {
     pub(crate) service: Service,
@@ -114,7 +116,7 @@ impl Trouble<'_> {
             FailureKind::Unreachable,
             "ExpiredAnswer",
             &format!(
-                "{} gave credentials that expired at {}; compare its clock with this machine's",
+                "{} gave credentials that had expired when they came, at {}; compare its clock with this machine's",
                 self.place(),
                 timestamp(expires)
             ),
@@ -230,7 +232,7 @@ impl Trouble<'_> {
 }
 
 /// The `Date` header, as an HTTP date (RFC 9110 section 5.6.7).
-fn date(response: &HttpResponse) -> Option<SystemTime> {
+pub(super) fn date(response: &HttpResponse) -> Option<SystemTime> {
     use aws_smithy_types::date_time::{DateTime, Format};
     let date = DateTime::from_str(response.headers().get("date")?, Format::HttpDate).ok()?;
     SystemTime::try_from(date).ok()

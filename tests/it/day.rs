@@ -65,11 +65,15 @@ impl HttpConnector for InMemory {
     }
 }
 
+fn in_memory(sandbox: Sandbox) -> SharedHttpConnector {
+    SharedHttpConnector::new(InMemory(sandbox))
+}
+
 /// A world in which only time has to pass.
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
-    clock: Clock,
-    broker: Broker,
+    pub(crate) clock: Clock,
+    pub(crate) broker: Broker,
     container: Arc<Container>,
     imds: Arc<Imds>,
     control: Arc<Control>,
@@ -82,14 +86,27 @@ pub(crate) struct World {
 impl World {
     /// A profile `it` whose sessions live `seconds`, and `chained`, one role further.
     pub(crate) fn new(seconds: u64) -> Self {
-        Self::through(seconds, |sandbox| SharedHttpConnector::new(InMemory(sandbox)))
+        Self::through(seconds, in_memory)
     }
 
     /// The same, whose daemon reaches the sandbox through what `line` makes of it.
     pub(crate) fn through(seconds: u64, line: impl FnOnce(Sandbox) -> SharedHttpConnector) -> Self {
-        let start = parse_timestamp("2026-03-01T00:00:00.4Z").unwrap();
-        let clock = Clock::simulated(start);
-        let sandbox = Sandbox::new(SandboxConfig::parse(SANDBOX).unwrap(), clock);
+        let clock = Clock::simulated(parse_timestamp("2026-03-01T00:00:00.4Z").unwrap());
+        Self::build(seconds, clock, clock, line)
+    }
+
+    /// The same with a clock of its own for the STS.
+    pub(crate) fn with_clocks(seconds: u64, clock: Clock, of_sts: Clock) -> Self {
+        Self::build(seconds, clock, of_sts, in_memory)
+    }
+
+    fn build(
+        seconds: u64,
+        clock: Clock,
+        of_sts: Clock,
+        line: impl FnOnce(Sandbox) -> SharedHttpConnector,
+    ) -> Self {
+        let sandbox = Sandbox::new(SandboxConfig::parse(SANDBOX).unwrap(), of_sts);
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config.toml");
         let text = CONFIG.replace("SECONDS", &seconds.to_string());
@@ -143,7 +160,7 @@ impl World {
         self.clock.now()
     }
 
-    fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.sandbox.counts().of(Operation::AssumeRole).asked
     }
 
@@ -252,6 +269,22 @@ impl credbroker::source::Source for FixedKey {
         hop: &'a credbroker::model::Hop,
     ) -> credbroker::source::Asking<'a, credbroker::model::SessionCredentials> {
         self.0.assume(from, hop)
+    }
+
+    fn turn<'a>(
+        &'a self,
+        hop: &'a credbroker::model::Hop,
+        urgency: credbroker::policy::Urgency,
+    ) -> credbroker::source::Turn<'a> {
+        self.0.turn(hop, urgency)
+    }
+
+    fn sts_states(&self) -> Vec<credbroker::source::StsState> {
+        self.0.sts_states()
+    }
+
+    fn clock_was_set(&self) {
+        self.0.clock_was_set();
     }
 }
 

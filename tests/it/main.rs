@@ -14,6 +14,7 @@ mod cli_login;
 mod cli_process;
 mod cli_reports;
 mod cli_whoami;
+mod clocks;
 mod config;
 mod daemon;
 mod day;

@@ -22,7 +22,7 @@ impl LeaseTask {
     pub(super) async fn take_up(&mut self) {
         let Some(sealed) = &mut self.sealed else { return };
         let Some(credentials) = Box::pin(sealed.take(self.clock.now())).await else { return };
-        self.hold(credentials, "lease taken from the store");
+        self.hold(credentials, self.clock.moment(), "lease taken from the store");
         let now = self.clock.now();
         self.view.next_attempt = next_attempt(&self.standing(now), now);
         self.wanted = false;

@@ -7,11 +7,13 @@ use zeroize::Zeroizing;
 
 use crate::broker::LeaseView;
 use crate::endpoint::control::wire::{
-    ClientView, MfaSession, ProfileEntry, ProfileState, ProfileStatus, StoreStatus, Trouble,
+    ClientView, MfaSession, ProfileEntry, ProfileState, ProfileStatus, StoreStatus, StsStatus,
+    Trouble,
 };
 use crate::endpoint::desk::sentence;
 use crate::endpoint::render::{self, Value};
-use crate::model::{Dialect, FailureKind, MfaSerial, Plan, timestamp};
+use crate::model::{Dialect, FailureKind, MfaSerial, Plan, Skew, timestamp};
+use crate::source::StsState;
 use crate::store::{Condition, Keeping};
 
 /// The profile as `list` shows it.
@@ -52,6 +54,16 @@ pub(super) fn status(
             at: timestamp(trouble.at),
         }),
         mfa: session.map(|(serial, view)| mfa(&serial, view.as_deref(), now)),
+    }
+}
+
+/// An STS as `status` shows it.
+pub(super) fn sts(state: &StsState) -> StsStatus {
+    StsStatus {
+        sts: state.endpoint.to_string(),
+        clock_ahead_seconds: state.skew.map(Skew::seconds_ahead),
+        slowed_to: state.slowed_to,
+        waiting: state.waiting,
     }
 }
 

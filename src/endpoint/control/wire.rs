@@ -38,6 +38,24 @@ pub struct Status {
     pub store: StoreStatus,
     /// The profiles, by name.
     pub profiles: Vec<ProfileStatus>,
+    /// The STSs of these profiles that were asked.
+    #[serde(default)]
+    pub sts: Vec<StsStatus>,
+}
+
+/// How it stands with an STS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StsStatus {
+    /// Its name, as the log has it.
+    pub sts: String,
+    /// By how many seconds this machine's clock is ahead of its own, or behind where negative; absent for less than a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_seconds: Option<i64>,
+    /// How many calls a second it is asked at most, where it throttles or did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed_to: Option<f64>,
+    /// How many leases wait for their turn there.
+    pub waiting: usize,
 }
 
 /// The configuration in force, and what is in the way of the next.

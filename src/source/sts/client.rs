@@ -1,5 +1,6 @@
 //! A client of the SDK for one STS, with everything switched off that a lease does better.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -18,16 +19,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::{Clock, Signer, StsEndpoint};
 use crate::source::connector::{CONNECT_DEADLINE, Capped};
+use crate::source::sts::server_clock::{Dated, ServerClock, SigningTime};
 
-/// A client of `endpoint` by way of `connector`.
+/// A client of `endpoint` by way of `connector`, which reads the server's `clock` and signs by it where it must.
 ///
-/// It never retries, keeps no credentials and corrects no clock: a lease retries, holds and tells.
+/// It never retries and keeps no credentials: a lease does both.
 pub(super) fn client(
     endpoint: &StsEndpoint,
     connector: SharedHttpConnector,
-    clock: Clock,
+    clock: &Arc<ServerClock>,
 ) -> Client {
-    let connector = SharedHttpConnector::new(Capped(connector));
+    let through = SharedHttpConnector::new(Capped(connector));
+    let connector = SharedHttpConnector::new(Dated { through, clock: Arc::clone(clock) });
     let http_client: SharedHttpClient = http_client_fn(move |_, _| connector.clone());
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_DEADLINE)
@@ -42,7 +45,7 @@ pub(super) fn client(
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .sleep_impl(TokioSleep::new())
-        .time_source(SdkTime(clock))
+        .time_source(SigningTime(Arc::clone(clock)))
         .disable_clock_skew_correction(true)
         .identity_cache(IdentityCache::no_cache())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use crate::model::{Dialect, FailureKind, Signer};
+use crate::model::{Dialect, Failure, FailureKind, Signer, Skew};
 use crate::source::trouble::{No, Trouble};
 
 /// What the lease does about an answer, and what a person can do.
@@ -171,17 +171,26 @@ fn validation(message: &str) -> &'static str {
 
 /// How far the clocks are apart, by the `Date` of the answer.
 fn skew(asked: SystemTime, server_time: Option<SystemTime>) -> String {
-    let Some(server) = server_time else {
-        return "this machine's clock and the server's differ: set the clock".to_owned();
-    };
-    let (apart, which) = match server.duration_since(asked) {
-        Ok(behind) => (behind, "behind"),
-        Err(ahead) => (ahead.duration(), "ahead of"),
-    };
-    let minutes = (apart.as_secs() + 30) / 60;
-    format!(
-        "this machine's clock is {minutes} min {which} the server's: set the clock (timedatectl)"
-    )
+    match server_time.and_then(|date| Skew::told_by(date, asked, asked)) {
+        Some(skew) => {
+            format!("this machine's clock is {skew} the server's: set the clock (timedatectl)")
+        }
+        None => "this machine's clock and the server's differ: set the clock".to_owned(),
+    }
+}
+
+/// Whether an STS may have refused a request for the time that it was signed with: AWS tells it in words, Ceph by a
+/// code, and others say no more than that the signature is wrong.
+pub(in crate::source) fn is_about_time(failure: &Failure) -> bool {
+    let code = failure.code.strip_suffix("Exception").unwrap_or(&failure.code);
+    let codes = [
+        "InvalidSignature",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    ];
+    failure.kind == FailureKind::Refused && codes.contains(&code)
 }
 
 impl Meaning {
