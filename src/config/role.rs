@@ -10,6 +10,7 @@ use crate::model::{
     Call, Dialect, ExternalId, MfaDevice, RoleRequest, SessionDuration, SessionName, SessionTags,
     SourceIdentity, TokenSource,
 };
+use crate::policy::least_served_life;
 
 /// How a role comes to be assumed.
 #[derive(Clone, Debug)]
@@ -128,9 +129,20 @@ fn duration(
         context.findings.add(Fault::error(seconds.span.clone(), title).help(help));
         return None;
     }
-    if duration.get() < COMFORTABLE {
-        let title = "a session this short makes clients fetch it again and again";
-        let help = "they do so when less than 15 minutes are left: write 1800 or more";
+    let (served, session) = (least_served_life(duration.get()), duration.get().as_secs());
+    if served < COMFORTABLE {
+        let who = if served < HARDLY_USED {
+            "boto3 and .NET fetch it again for each request"
+        } else {
+            "s3fs and boto3's metadata client fetch it again and again"
+        };
+        let title = format!("a session of {session} s is so short that {who}");
+        let help = match dialect {
+            Dialect::Aws => "write 1800 or more: every role of AWS allows 3600, a chained one too",
+            Dialect::Ceph | Dialect::Generic | Dialect::Minio => {
+                "write 1800 or more, and let the role's max_session_duration allow it"
+            }
+        };
         context.findings.add(Fault::warning(seconds.span.clone(), title).help(help));
     }
     Some(duration)
@@ -278,6 +290,9 @@ const MAX_POLICIES: usize = 2048;
 /// Longest ARN that a Ceph gateway is sent, in bytes; three quarters of what it was seen to survive.
 const MAX_CEPH_ARN: usize = 1200;
 
-/// Shorter sessions are below the threshold of botocore's advisory refresh, 15 minutes, for most of their life
-/// (contract D).
-const COMFORTABLE: Duration = Duration::from_mins(30);
+/// The life that an answer must have for no client to misjudge it: botocore takes what it is told by a metadata endpoint
+/// for longer where it is less (contract D.1).
+const COMFORTABLE: Duration = Duration::from_mins(25);
+
+/// With less than this botocore and .NET fetch anew at each use (contract D.1).
+const HARDLY_USED: Duration = Duration::from_mins(15);
