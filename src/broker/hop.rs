@@ -7,7 +7,8 @@ use tokio::time::timeout;
 
 use crate::broker::{Held, Lease, Unavailable};
 use crate::model::{
-    Base, Clock, Failure, FailureKind, Hop, LeaseKey, SessionCredentials, Signer, timestamp,
+    Base, Call, Clock, Failure, FailureKind, Hop, LeaseKey, OidcGrant, SessionCredentials, Signer,
+    TokenSource, timestamp,
 };
 use crate::policy::{Freshness, Urgency, freshness};
 use crate::source::{Source, Turn};
@@ -115,6 +116,19 @@ impl SignedHop {
                 Err(Failure::new(FailureKind::Unreachable, "Pending", message))
             }
         }
+    }
+}
+
+/// Whether what the hop of `key` stands on is the sign-in of a person who acts where nobody tells us.
+pub(super) fn signs_in_elsewhere(key: &LeaseKey) -> bool {
+    match &key.through.first().unwrap_or(&key.last).call {
+        Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } => {
+            client.grant == OidcGrant::DeviceCode
+        }
+        Call::AssumeRole { .. }
+        | Call::AssumeRoleWithWebIdentity { .. }
+        | Call::GetSessionToken { .. } => false,
+        Call::Provided(_) => true,
     }
 }
 

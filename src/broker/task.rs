@@ -11,13 +11,12 @@ use tokio::time::sleep;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::broker::held::Renewal;
-use crate::broker::hop::SignedHop;
+use crate::broker::hop::{SignedHop, signs_in_elsewhere};
 use crate::broker::lease::{Command, Shared};
 use crate::broker::sealed::Sealed;
 use crate::broker::{Habits, Held, Lease, LeaseView, Trouble};
 use crate::model::{
-    Call, Clock, CodeSource, Failure, FailureKind, LeaseKey, Moment, OidcGrant, SessionCredentials,
-    TokenSource, timestamp,
+    Clock, CodeSource, Failure, FailureKind, LeaseKey, Moment, SessionCredentials, timestamp,
 };
 use crate::policy::{
     Standing, Step, Streak, Urgency, ask_again_at, next_attempt, next_step, overdue_at, refresh_at,
@@ -68,16 +67,6 @@ impl LeaseTask {
     ) -> (Lease, Self) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let (lease, shared) = Lease::new(sender, people, clock);
-        let first = key.through.first().unwrap_or(&key.last);
-        let signs_in_elsewhere = match &first.call {
-            Call::AssumeRoleWithWebIdentity { token: TokenSource::Oidc(client), .. } => {
-                client.grant == OidcGrant::DeviceCode
-            }
-            Call::AssumeRole { .. }
-            | Call::AssumeRoleWithWebIdentity { .. }
-            | Call::GetSessionToken { .. } => false,
-            Call::Provided(_) => true,
-        };
         let task = Self {
             shared,
             commands,
@@ -85,7 +74,7 @@ impl LeaseTask {
             sealed,
             clock,
             habits,
-            signs_in_elsewhere,
+            signs_in_elsewhere: signs_in_elsewhere(key),
             news: None,
             view: LeaseView::default(),
             failed: Streak::default(),

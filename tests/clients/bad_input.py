@@ -4,7 +4,7 @@ import json
 import socket
 import sys
 
-from stage import ACCOUNT, BIN, REGION, Stage, config, free_port, listening, wait_for
+from stage import ACCOUNT, BIN, REGION, Stage, config, free_port, lifetime, listening, wait_for
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/S3Access"
 OK, USAGE, NO_DAEMON, NOT_NOW, CONFIG, REFUSED = 0, 64, 69, 75, 78, 81
@@ -172,7 +172,10 @@ def clock(stage):
         stage.write("late/base.json", {"Version": 1, "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": secret})
         reader = {"role_arn": ROLE, "endpoint_url": f"http://127.0.0.1:{port}", "region": REGION}
         daemon = stage.daemon(config("base.json", {"reader": reader}), name="late")
-        refused(daemon.run("process", "reader"), REFUSED, "clock", "60 min", "behind")
+        left = lifetime(stage, daemon, "reader")
+        assert 3500 < left <= 3601, f"{left} s to live by our clock"
+        for command in (["status"], ["whoami", "reader"]):
+            assert "60 min behind" in daemon.run(*command).stdout, command
 
 
 def programs(stage):

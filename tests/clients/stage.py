@@ -201,12 +201,12 @@ class Moto:
 class Sandbox:
     """A running `credbroker sandbox` with the users and roles of `text`, ready."""
 
-    def __init__(self, stage, text, name="sandbox"):
+    def __init__(self, stage, text, name="sandbox", env=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         path = stage.write(f"{name}.toml", text)
         argv = [BIN, "sandbox", "--config", path, "--address", f"127.0.0.1:{self.port}"]
-        self.process = stage.spawn(name, argv)
+        self.process = stage.spawn(name, argv, env)
         wait_for(lambda: listening(self.port), name, self.process)
 
     def admin(self, method, path, body=None):

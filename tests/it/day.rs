@@ -141,7 +141,7 @@ impl World {
             key: key.clone(),
             epoch: Epoch::new(0),
             about: watch::Sender::new(About::default()).subscribe(),
-            started: start,
+            started: clock.now(),
         };
         Self {
             judge: Judge::new(sandbox.clone(), clock),
