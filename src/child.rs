@@ -1,12 +1,12 @@
 //! Commands of the configuration, run on a short leash.
 //!
-//! A child gets a clean environment, no input, a deadline and a cap on its output; its whole process group is
+//! A child gets a clean environment, no input but what it is fed, a deadline and a cap on its output; its whole process group is
 //! killed when it breaks one of them. Its arguments may hold secrets, so they are never shown; of what it says on
 //! stderr one line is kept, without anything that may be one.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,12 +27,45 @@ pub async fn output(
     deadline: Duration,
     cap: usize,
 ) -> Result<Zeroizing<Vec<u8>>, ChildFault> {
+    run(program, arguments, "", Stdio::null(), deadline, cap).await
+}
+
+/// The same for one that reads `input`, at most [`INPUT_CAP`] bytes. All of it is in the pipe before the child starts: it
+/// never reads less, even if this process ends in between.
+///
+/// # Errors
+/// Those of [`output`].
+pub async fn fed(
+    program: &str,
+    arguments: &[String],
+    input: &[u8],
+    deadline: Duration,
+    cap: usize,
+) -> Result<Zeroizing<Vec<u8>>, ChildFault> {
+    let (reader, mut writer) = io::pipe().map_err(ChildFault::Start)?;
+    if input.len() > INPUT_CAP {
+        return Err(ChildFault::Start(io::ErrorKind::FileTooLarge.into()));
+    }
+    writer.write_all(input).map_err(ChildFault::Start)?;
+    drop(writer);
+    let text = std::str::from_utf8(input).unwrap_or_default();
+    run(program, arguments, text, reader.into(), deadline, cap).await
+}
+
+async fn run(
+    program: &str,
+    arguments: &[String],
+    input: &str,
+    pipe: Stdio,
+    deadline: Duration,
+    cap: usize,
+) -> Result<Zeroizing<Vec<u8>>, ChildFault> {
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
         .envs(clean_environment())
         .env(MARKER, std::process::id().to_string())
-        .stdin(Stdio::null())
+        .stdin(pipe)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -56,7 +89,7 @@ pub async fn output(
     let _ = timeout(LAST_WORDS, errors.read_to_end()).await;
     // The child itself has ended; what it started may not have.
     drop(guard);
-    Err(ChildFault::Failed(Failed { status, said: legible(&errors.said, arguments) }))
+    Err(ChildFault::Failed(Failed { status, said: legible(&errors.said, arguments, input) }))
 }
 
 /// A command's end that is no success.
@@ -169,15 +202,18 @@ async fn read_some(pipe: &mut (impl AsyncRead + Unpin), said: &mut Vec<u8>) -> b
 }
 
 /// The first line of `said` that has words, for a person: without control characters, without the command's own
-/// arguments, and without words that look like keys or tokens.
-fn legible(said: &[u8], arguments: &[String]) -> Option<String> {
+/// arguments and the longer words of its input, and without words that look like keys or tokens.
+fn legible(said: &[u8], arguments: &[String], input: &str) -> Option<String> {
     let text = Zeroizing::new(String::from_utf8_lossy(said).into_owned());
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     let mut line = Zeroizing::new(line.replace(char::is_control, "\u{fffd}"));
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-%".contains(c);
+    for word in input.split(|c| !is_of_word(c)).filter(|word| word.len() >= SHORTEST_TOKEN) {
+        *line = line.replace(word, "****");
+    }
     for argument in arguments.iter().filter(|argument| argument.len() >= SHORTEST_SECRET) {
         *line = line.replace(argument.as_str(), "****");
     }
-    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-%".contains(c);
     let mut shown = String::with_capacity(line.len());
     for part in line.split_inclusive(|c| !is_of_word(c)) {
         let word = part.trim_end_matches(|c| !is_of_word(c));
@@ -233,6 +269,9 @@ fn clean_environment() -> impl Iterator<Item = (&'static str, OsString)> {
 /// process. `credbroker process` asks no daemon that waits for it.
 pub const MARKER: &str = "CREDBROKER_PROCESS_OF";
 
+/// Largest input of a child, in bytes: what any pipe takes at once (`PIPE_BUF`, pipe(7)).
+pub const INPUT_CAP: usize = 4096;
+
 /// How much of stderr is kept, in bytes.
 const SAID_CAP: usize = 4096;
 
@@ -249,106 +288,4 @@ const SHORTEST_SECRET: usize = 4;
 const SHORTEST_TOKEN: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn shell(script: &str, deadline: Duration, cap: usize) -> Result<String, ChildFault> {
-        let arguments = ["-c".to_owned(), script.to_owned()];
-        let output = output("/bin/sh", &arguments, deadline, cap).await?;
-        Ok(String::from_utf8(output.to_vec()).unwrap())
-    }
-
-    #[tokio::test]
-    async fn the_output_is_returned() {
-        assert_eq!(shell("printf hello", Duration::from_secs(20), 100).await.unwrap(), "hello");
-    }
-
-    #[tokio::test]
-    async fn the_environment_is_clean() {
-        let output = shell("env", Duration::from_secs(20), 10_000).await.unwrap();
-        assert_eq!(output.contains("PATH="), std::env::var_os("PATH").is_some());
-        assert!(!output.contains("CARGO"), "cargo sets these for a test: {output}");
-    }
-
-    #[tokio::test]
-    async fn a_flood_is_cut_off() {
-        let flood = shell("cat /dev/zero", Duration::from_secs(20), 1000).await;
-        assert!(matches!(flood, Err(ChildFault::TooMuch(1000))));
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_told() {
-        let failed = shell("echo half; exit 3", Duration::from_secs(20), 100).await;
-        assert!(matches!(&failed, Err(ChildFault::Failed(it)) if it.status.code() == Some(3)));
-        let said = failed.unwrap_err().to_string();
-        assert_eq!(said, "ended with exit status: 3; run it by hand to see why");
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_told_in_the_childs_own_words() {
-        let script = "echo >&2; printf 'Vault is \\033[1msealed\\n' >&2; echo more >&2; exit 2";
-        let failed = shell(script, Duration::from_secs(20), 100).await.unwrap_err();
-        assert_eq!(
-            failed.to_string(),
-            "ended with exit status: 2 and said: Vault is \u{fffd}[1msealed"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_flood_of_errors_stops_nobody() {
-        let script = "head -c 1000000 /dev/zero | tr '\\0' 'x' >&2; printf fine";
-        assert_eq!(shell(script, Duration::from_secs(20), 100).await.unwrap(), "fine");
-        let failed = shell(&format!("{script}; exit 1"), Duration::from_secs(20), 100).await;
-        assert!(failed.unwrap_err().to_string().len() < 300);
-    }
-
-    #[tokio::test]
-    async fn a_child_knows_whom_it_works_for() {
-        let output = shell(&format!("echo ${MARKER}"), Duration::from_secs(20), 100).await;
-        assert_eq!(output.unwrap().trim(), std::process::id().to_string());
-    }
-
-    #[test]
-    fn a_failure_is_told_without_arguments_and_secrets() {
-        let shown = |said: &str| legible(said.as_bytes(), &["--pin".into(), "hunter2!".into()]);
-        for (said, expected) in [
-            ("no vault for hunter2!", "no vault for ****"),
-            ("key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY, sorry", "****, sorry"),
-            ("token 'eyJhbGciOiJIUzI1NiJ9.e30.x1' expired", "token '****.e30.x1' expired"),
-            ("connect to vault.example:8200: refused", "connect to vault.example:8200: refused"),
-        ] {
-            assert_eq!(shown(said).as_deref(), Some(expected));
-        }
-        assert_eq!(shown(" \n\t\n"), None);
-        assert_eq!(shown(&"word ".repeat(1000)).unwrap().chars().count(), LONGEST_LINE);
-    }
-
-    #[tokio::test]
-    async fn whoever_hangs_is_killed_with_all_its_children() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("pid");
-        let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
-        let mut pid = String::new();
-        // On a busy machine the shell may not get as far within the first deadline.
-        for deadline in [1, 4, 16] {
-            let late = shell(&script, Duration::from_secs(deadline), 100).await;
-            assert!(matches!(late, Err(ChildFault::Late(_))));
-            pid = std::fs::read_to_string(&file).unwrap_or_default();
-            if pid.ends_with('\n') {
-                break;
-            }
-        }
-        assert!(pid.ends_with('\n'), "the shell never got so far");
-        let gone = || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()));
-            status.map_or(true, |status| status.contains("State:\tZ"))
-        };
-        for _ in 0..500 {
-            if gone() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the grandchild lives");
-    }
-}
+mod tests;
