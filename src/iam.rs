@@ -16,4 +16,4 @@ pub mod rotation;
 pub use devices::{Devices, EnabledDevice, IamUser, NewDevice};
 pub use journal::Journal;
 pub use keys::{AccessKey, KeyStatus, KeyUse, Keys, LastUse, NewKey};
-pub use place::Place;
+pub use place::{Place, key_json};

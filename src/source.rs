@@ -37,7 +37,7 @@ pub(crate) use sts::{CALL_DEADLINE, SdkTime, credentials, provided};
 pub(crate) use trouble::{Service, Trouble};
 
 pub use code::Codes;
-pub use key::read as read_key;
+pub use key::{item_of, of_keyring, read as read_key, read_item};
 pub use live::Live;
 pub use oidc::{Authorization, Oidc};
 pub use people::People;
@@ -88,7 +88,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
 /// A command that gave nothing: one that hangs, or says itself that it failed, may answer the next time, as when the
 /// vault behind it is back; one that is not there, or writes without end, wants a person's hand.
-fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
+pub(crate) fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
     let kind = match fault {
         ChildFault::Failed(failed) if failed.is_lasting() => FailureKind::Misconfigured,
         ChildFault::Failed(_) | ChildFault::Late(_) | ChildFault::Read(_) => {

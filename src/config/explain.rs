@@ -242,9 +242,13 @@ fn key(source: &KeySource) -> String {
             credentials_file.display(),
             config_file.display()
         ),
-        KeySource::Command(command) => format!("the key that {command} prints"),
+        KeySource::Command { print, store: None } => format!("the key that {print} prints"),
+        KeySource::Command { print, store: Some(store) } => {
+            format!("the key that {print} prints, and {store} takes")
+        }
         KeySource::Environment => "the key in the daemon's environment".to_owned(),
         KeySource::File(path) => format!("the key in {}", path.display()),
+        KeySource::Keyring(name) => format!("the key in the keyring's item {name}"),
         KeySource::SystemdCredential { name, .. } => {
             format!("the key in systemd's credential {name}")
         }

@@ -9,9 +9,6 @@ pub(super) const TABLES: &[&str] = &["allow"];
 /// Keys of `[daemon]`.
 pub(super) const DAEMON: &[&str] = &["audit"];
 
-/// Ways to give an `access_key`.
-pub(super) const ACCESS_KEY: &[&str] = &["keyring"];
-
 /// The fault for `node` where it is one of `keys`.
 pub(super) fn key(node: &Node<'_>, keys: &[&str]) -> Option<Fault> {
     keys.contains(&node.key).then(|| {

@@ -269,7 +269,7 @@ fn is_whole(text: &str) -> bool {
 fn rule_of(key: &str) -> Rule {
     match key {
         "code" => Rule::Prompt,
-        "command" | "credential_process" | "notify" => Rule::FirstOfList,
+        "command" | "credential_process" | "notify" | "store_command" => Rule::FirstOfList,
         "endpoint_url" | "issuer" | "sso_start_url" => Rule::Url,
         _ if HARMLESS.contains(&key) => Rule::All,
         _ => Rule::None,

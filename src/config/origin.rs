@@ -4,11 +4,11 @@
 use crate::config::context::{Context, one_of, secret_file};
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, quoted};
-use crate::config::later;
 use crate::config::oidc;
 use crate::config::profile::{Origin, token_file};
 use crate::config::provider;
 use crate::config::secret;
+use crate::keyring;
 use crate::model::{KeySource, TokenSource};
 
 use toml::de::DeValue;
@@ -56,16 +56,19 @@ fn key_source(node: &Node<'_>, context: &Context<'_>) -> Option<KeySource> {
     }
     let mut table = node.table()?;
     let way = one_of(&mut table, "`access_key`", ACCESS_KEY_WAYS);
+    let store = table.take("store_command");
     table.finish(|inner| {
         let is_secret =
             inner.key.contains("secret") || inner.key == "id" || inner.key.contains("key_id");
-        if is_secret {
-            Some(plain_text_secret(inner))
-        } else {
-            later::key(inner, later::ACCESS_KEY)
-        }
+        is_secret.then(|| plain_text_secret(inner))
     });
     let way = way?;
+    if let Some(store) = store.as_ref().filter(|_| way.key != "command") {
+        let title = format!("`store_command` beside {}", quoted(way.key));
+        let help = "take it out: it puts a new key where `command` reads one";
+        context.findings.add(Fault::error(store.key_span.clone(), title).help(help));
+        return None;
+    }
     match way.key {
         "file" => {
             let path = context.absolute(&way.string()?)?;
@@ -76,7 +79,15 @@ fn key_source(node: &Node<'_>, context: &Context<'_>) -> Option<KeySource> {
             let (name, path) = secret::credential(&way.string()?, context)?;
             Some(KeySource::SystemdCredential { name, path })
         }
-        "command" => Some(KeySource::Command(context.command(&way)?.value)),
+        "command" => {
+            let print = context.command(&way)?.value;
+            let store = match store {
+                Some(node) => Some(context.command(&node)?.value),
+                None => None,
+            };
+            Some(KeySource::Command { print, store })
+        }
+        "keyring" => keyring_item(&way.string()?, context),
         _ => environment(&way.boolean()?, context),
     }
 }
@@ -98,6 +109,24 @@ fn aws_profile(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
     context.files.add(&credentials_file);
     context.files.add(&config_file);
     Some(KeySource::AwsProfile { name: name.value.clone(), credentials_file, config_file })
+}
+
+fn keyring_item(name: &At<String>, context: &Context<'_>) -> Option<KeySource> {
+    let (title, help) = if name.value.is_empty() {
+        (
+            "an item of the keyring without a name",
+            "write the name that it was stored with: secret-tool store --label=credbroker service credbroker name NAME",
+        )
+    } else if keyring::IS_BUILT_IN {
+        return Some(KeySource::Keyring(name.value.clone()));
+    } else {
+        (
+            "this credbroker was built without keyrings",
+            "build it with the feature `keyring`, or put the key into a file",
+        )
+    };
+    context.findings.add(Fault::error(name.span.clone(), title).help(help));
+    None
 }
 
 fn environment(env: &At<bool>, context: &Context<'_>) -> Option<KeySource> {
@@ -143,4 +172,5 @@ fn token_path_source(node: &Node<'_>, context: &Context<'_>) -> Option<At<TokenS
 }
 
 /// The ways to give a long-term key.
-const ACCESS_KEY_WAYS: &[&str] = &["file", "aws_profile", "credential", "command", "env"];
+const ACCESS_KEY_WAYS: &[&str] =
+    &["file", "aws_profile", "credential", "keyring", "command", "env"];

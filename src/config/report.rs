@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::model::{
-    Base, Call, CodeSource, Hop, KeySource, MfaDevice, Plan, PolicyArn, Provider, Region,
-    RoleRequest, SessionDuration, SourceIdentity, StsEndpoint, TokenSource,
+    Base, Call, CodeSource, CommandLine, Hop, KeySource, MfaDevice, Plan, PolicyArn, Provider,
+    Region, RoleRequest, SessionDuration, SourceIdentity, StsEndpoint, TokenSource,
 };
 
 /// What was resolved, or what is wrong.
@@ -60,11 +60,14 @@ fn base(base: &Base) -> Value {
         Base::Given(provider) => given(provider),
         Base::Key(source) => match source {
             KeySource::AwsProfile { name, .. } => json!({ "key": "aws_profile", "name": name }),
-            KeySource::Command(command) => {
-                json!({ "key": "command", "program": command.program() })
-            }
+            KeySource::Command { print, store } => json!({
+                "key": "command",
+                "program": print.program(),
+                "store_program": store.as_ref().map(CommandLine::program),
+            }),
             KeySource::Environment => json!({ "key": "env" }),
             KeySource::File(path) => json!({ "key": "file", "path": path }),
+            KeySource::Keyring(name) => json!({ "key": "keyring", "name": name }),
             KeySource::SystemdCredential { name, .. } => {
                 json!({ "key": "credential", "name": name })
             }

@@ -1,53 +1,59 @@
-//! Where a long-term key is kept, and how a new one takes its place: id and secret in one rename, and every other byte
-//! of the file as it was.
+//! Where a long-term key is kept, and how a new one takes its place: id and secret in one step, and whatever else is kept
+//! there as it was.
 
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+mod document;
+mod file;
+
+use std::fmt;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
-use crate::files;
-use crate::ini::{self, Heading, Section};
-use crate::model::{Failure, FailureKind, KeySource, LongTermKey};
+use self::document::Within;
+use self::file::FilePlace;
+use crate::model::{CommandLine, Failure, FailureKind, KeySource, LongTermKey, Signer};
+use crate::source::{commanded, item_of, of_keyring, read_item, read_key};
+use crate::{child, keyring};
 
-/// A file in which a profile's key can be replaced.
+pub use document::json as key_json;
+
+/// A place in which a profile's key can be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file.
-    path: PathBuf,
-    /// Where in it.
-    within: Within,
+    source: KeySource,
+    way: Way,
 }
 
-/// Where in a file the key is.
+/// How a key is put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Within {
-    /// The profile of this name in AWS's config file.
-    Config(String),
-    /// The profile of this name in AWS's credentials file.
-    Credentials(String),
-    /// The whole is about one key: JSON, or INI with one section that has a key.
-    Whole,
+pub(super) enum Way {
+    /// A command takes it on its standard input.
+    Command(CommandLine),
+    /// A file is replaced.
+    File(FilePlace),
+    /// The secret of the keyring's item of this name is replaced.
+    Keyring(String),
 }
 
 impl Place {
     /// Where the key of `profile`, which `source` refers to, is kept.
     ///
     /// # Errors
-    /// `Misconfigured` where it cannot take a new key, with the line that moves the key to where it can.
+    /// `Misconfigured` where it cannot take a new key: why, a semicolon, and the line that moves the key to where it can.
     pub fn of(source: &KeySource, profile: &str) -> Result<Self, Failure> {
         let file = format!("access_key = {{ file = \"{profile}.json\" }}");
-        let path = match source {
+        let way = match source {
             KeySource::AwsProfile { name, credentials_file, config_file } => {
-                return Self::in_aws_files(name, credentials_file, config_file);
+                Way::File(FilePlace::in_aws_files(name, credentials_file, config_file)?)
             }
-            KeySource::File(path) => path.clone(),
-            KeySource::Command(command) => {
+            KeySource::Command { store: Some(store), .. } => Way::Command(store.clone()),
+            KeySource::Command { print, store: None } => {
                 return Err(fail(format!(
-                    "a new key cannot be put where `{command}` reads it; have the profile say {file}, \
-                     and move the key there with: (umask 077; {command} > {profile}.json)"
+                    "a new key cannot be put where `{print}` reads it; add store_command = [...], which takes one on its standard input, \
+                     or have the profile say {file}, and move the key there with: (umask 077; {print} > {profile}.json)"
                 )));
             }
             KeySource::Environment => {
@@ -57,6 +63,8 @@ impl Place {
                      \"$AWS_ACCESS_KEY_ID\" \"$AWS_SECRET_ACCESS_KEY\" > {profile}.json)"
                 )));
             }
+            KeySource::File(path) => Way::File(FilePlace::whole(path)),
+            KeySource::Keyring(name) => Way::Keyring(name.clone()),
             KeySource::SystemdCredential { name, path } => {
                 return Err(fail(format!(
                     "systemd's credential `{name}` is a copy, which takes no new key; have the profile say {file}, \
@@ -65,239 +73,142 @@ impl Place {
                 )));
             }
         };
-        Ok(Self { path, within: Within::Whole })
+        Ok(Self { source: source.clone(), way })
     }
 
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The key that is there now.
+    ///
+    /// # Errors
+    /// Those of [`read_key`].
+    pub async fn key(&self) -> Result<LongTermKey, Failure> {
+        key_in(&self.source).await
     }
 
     /// Finds out whether the key `id`, which must be there now, can be replaced, and changes nothing.
     ///
     /// # Errors
     /// `Misconfigured` with why it cannot.
-    pub fn check(&self, id: &str) -> Result<(), Failure> {
+    pub async fn check(&self, id: &str) -> Result<(), Failure> {
         let other = LongTermKey {
             access_key_id: "A".repeat(20),
             secret_access_key: SecretString::from("a".repeat(40)),
         };
-        self.edited(id, &other)?;
-        files::check_replaceable(&self.path).map_err(|error| self.unwritten(&error))
+        match &self.way {
+            Way::Command(_) => self.check_id(id).await,
+            Way::File(file) => file.check(id, &other),
+            Way::Keyring(name) => edited_item(name, id, &other).await.map(drop),
+        }
     }
 
-    /// Puts `new` where the key `id` is now.
+    /// Puts `new` where the key `id` is now, and reads it there: what is not given back was not put there.
     ///
     /// # Errors
-    /// `Misconfigured` where another key is there by now, or the file cannot be written; it is as it was then.
-    pub fn replace(&self, id: &str, new: &LongTermKey) -> Result<(), Failure> {
-        let text = self.edited(id, new)?;
-        files::replace(&self.path, text.as_bytes()).map_err(|error| self.unwritten(&error))
-    }
-
-    fn in_aws_files(name: &str, credentials: &Path, config: &Path) -> Result<Self, Failure> {
-        let places = [
-            Self { path: credentials.to_owned(), within: Within::Credentials(name.to_owned()) },
-            Self { path: config.to_owned(), within: Within::Config(name.to_owned()) },
-        ];
-        for place in places {
-            if place.path.exists() && place.within.find(&place.read()?).is_some() {
-                return Ok(place);
+    /// `Misconfigured` where another key is there by now, or it cannot be written; it is as it was then.
+    pub async fn replace(&self, id: &str, new: &LongTermKey) -> Result<(), Failure> {
+        let put = self.put(id, new).await;
+        // Whoever fails may have put it there all the same.
+        if self.holds(new).await {
+            return Ok(());
+        }
+        put?;
+        for _ in 0..READS {
+            sleep(PAUSE).await;
+            if self.holds(new).await {
+                return Ok(());
             }
         }
-        Err(fail(format!(
-            "neither {} nor {} has an aws_access_key_id for the profile `{name}`",
-            credentials.display(),
-            config.display()
-        )))
+        let new = &new.access_key_id;
+        Err(fail(format!("{self} took the key {new}, and does not give it back; look into it")))
     }
 
-    fn edited(&self, id: &str, new: &LongTermKey) -> Result<Zeroizing<String>, Failure> {
-        let text = self.read()?;
-        let edited = if self.within == Within::Whole && text.trim_start().starts_with('{') {
-            edited_json(&text, id, new)
-        } else {
-            edited_ini(&text, &self.within, id, new)
-        };
-        edited.map_err(|what| fail(format!("{} {what}", self.path.display())))
-    }
-
-    fn read(&self) -> Result<Zeroizing<String>, Failure> {
-        files::read_text(&self.path, FILE_CAP).map_err(|fault| fail(fault.to_string()))
-    }
-
-    fn unwritten(&self, error: &std::io::Error) -> Failure {
-        fail(format!(
-            "{} cannot be replaced: {}; run this as the user whose file it is",
-            self.path.display(),
-            files::said(error)
-        ))
-    }
-}
-
-impl Within {
-    /// Where id and secret stand in `text`, and which id it is.
-    fn find(&self, text: &str) -> Option<(Range<usize>, Range<usize>, String)> {
-        let document = ini::parse(text);
-        let is_it = |section: &&Section<'_>| match self {
-            Self::Config(name) => {
-                matches!(Heading::parse(section.name), Heading::Profile(it) if it == *name)
+    async fn put(&self, id: &str, new: &LongTermKey) -> Result<(), Failure> {
+        match &self.way {
+            Way::Command(store) => {
+                self.check_id(id).await?;
+                let input = key_json(new);
+                let fed = child::fed(store.program(), store.arguments(), &input, DEADLINE, CAP);
+                let what = format!("the store_command {store}");
+                fed.await.map(drop).map_err(|fault| commanded(CODE, &what, &fault))
             }
-            Self::Credentials(name) => section.name == name,
-            Self::Whole => section.entry(ID).is_some(),
-        };
-        let section = document.sections.iter().find(is_it)?;
-        let (id, secret) = (section.entry(ID)?, section.entry(SECRET)?);
-        let whole = |value: &str| !value.is_empty() && !value.contains('\n');
-        let sound = whole(&id.value()) && whole(&secret.value());
-        sound.then(|| (id.span(), secret.span(), id.value().into_owned()))
+            Way::File(file) => file.replace(id, new),
+            Way::Keyring(name) => {
+                let edited = edited_item(name, id, new).await?;
+                let written = keyring::write("credbroker", &item_of(name), edited.as_bytes()).await;
+                written.map_err(|fault| of_keyring(name, &fault))
+            }
+        }
+    }
+
+    async fn holds(&self, key: &LongTermKey) -> bool {
+        let Ok(there) = self.key().await else { return false };
+        let [there_secret, secret] =
+            [&there, key].map(|key| key.secret_access_key.expose_secret().as_bytes());
+        there.access_key_id == key.access_key_id && there_secret.ct_eq(secret).into()
+    }
+
+    async fn check_id(&self, id: &str) -> Result<(), Failure> {
+        let there = self.key().await?.access_key_id;
+        document::check_id(&there, id).map_err(|what| fail(format!("{self} {what}")))
+    }
+
+    pub(super) fn way(&self) -> &Way {
+        &self.way
     }
 }
 
-fn edited_ini(
-    text: &str,
-    within: &Within,
+/// Names the place in a sentence.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.way {
+            Way::Command(store) => write!(f, "the store of {store}"),
+            Way::File(file) => write!(f, "{}", file.path().display()),
+            Way::Keyring(name) => write!(f, "the keyring's item {name}"),
+        }
+    }
+}
+
+/// The long-term key that `source` refers to.
+///
+/// # Errors
+/// Those of [`read_key`].
+pub(super) async fn key_in(source: &KeySource) -> Result<LongTermKey, Failure> {
+    match read_key(source).await? {
+        Signer::LongTerm(key) => Ok(LongTermKey {
+            access_key_id: key.access_key_id.clone(),
+            secret_access_key: key.secret_access_key.clone(),
+        }),
+        Signer::Anonymous | Signer::Session(_) => Err(fail("this is no long-term key".to_owned())),
+    }
+}
+
+/// The text of the keyring's item `name` with `new` for the key `id`.
+async fn edited_item(
+    name: &str,
     id: &str,
     new: &LongTermKey,
-) -> Result<Zeroizing<String>, String> {
-    let (at_id, at_secret, there) =
-        within.find(text).ok_or("has no aws_access_key_id with its aws_secret_access_key")?;
-    check_id(&there, id)?;
-    let mut edits =
-        [(at_id, new.access_key_id.as_str()), (at_secret, new.secret_access_key.expose_secret())];
-    // From the end, so that what is left to do stays where it is.
-    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-    let mut edited = Zeroizing::new(String::with_capacity(text.len() + 512));
-    edited.push_str(text);
-    for (range, value) in edits {
-        edited.replace_range(range, value);
-    }
-    let read = ini::parse(&edited);
-    let kept = read.sections.iter().any(|section| {
-        section.value(ID).as_deref() == Some(&new.access_key_id)
-            && section.value(SECRET).as_deref() == Some(new.secret_access_key.expose_secret())
-    });
-    if kept { Ok(edited) } else { Err("cannot hold the new key: it is no INI value".to_owned()) }
-}
-
-fn edited_json(text: &str, id: &str, new: &LongTermKey) -> Result<Zeroizing<String>, String> {
-    let mut document: serde_json::Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| format!("is no JSON object (line {})", error.line()))?;
-    let there = document.get("AccessKeyId").and_then(Value::as_str).unwrap_or_default();
-    check_id(there, id)?;
-    let secret = new.secret_access_key.expose_secret();
-    document.insert("AccessKeyId".to_owned(), Value::from(new.access_key_id.as_str()));
-    document.insert("SecretAccessKey".to_owned(), Value::from(secret));
-    let mut edited = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-    edited.push('\n');
-    Ok(Zeroizing::new(edited))
-}
-
-fn check_id(there: &str, expected: &str) -> Result<(), String> {
-    if there == expected {
-        return Ok(());
-    }
-    Err(format!("does not hold the key {expected} any more: somebody else is at it; try again"))
+) -> Result<Zeroizing<String>, Failure> {
+    let text = read_item(name).await?;
+    let edited = document::edited(&text, &Within::Whole, id, new);
+    edited.map_err(|what| fail(format!("the keyring's item {name} {what}")))
 }
 
 fn fail(message: String) -> Failure {
-    Failure::new(FailureKind::Misconfigured, "AccessKey", message)
+    Failure::new(FailureKind::Misconfigured, CODE, message)
 }
 
-const ID: &str = "aws_access_key_id";
+const CODE: &str = "AccessKey";
 
-const SECRET: &str = "aws_secret_access_key";
+/// How long a `store_command` may take.
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Largest file that a key is put into, in bytes; what it is read from has the same bound.
-const FILE_CAP: u64 = 1 << 20;
+/// Most that a `store_command` may print, in bytes; nobody reads it.
+const CAP: usize = 64_000;
+
+/// How often a key is looked for that is not given back at once, as where a store has several copies.
+const READS: u32 = 5;
+
+/// How long it is waited in between.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::model::CommandLine;
-
-    const OLD: &str = "AKIAOLD0000000000000";
-
-    fn new() -> LongTermKey {
-        LongTermKey {
-            access_key_id: "AKIANEW0000000000000".to_owned(),
-            secret_access_key: SecretString::from("new/secret+of/forty"),
-        }
-    }
-
-    const INI: &str = "# mine\r\n[default]\r\naws_access_key_id=AKIAOTHER\r\naws_secret_access_key=x\r\n\r\n\
-        [ci]\nregion = eu-west-1\nAWS_Secret_Access_Key :  old/secret  \n; between\naws_access_key_id\t= AKIAOLD0000000000000\nca = y";
-
-    #[test]
-    fn an_ini_file_keeps_every_other_byte() {
-        let within = Within::Credentials("ci".to_owned());
-        let edited = edited_ini(INI, &within, OLD, &new()).unwrap();
-        let by_hand =
-            INI.replace(OLD, "AKIANEW0000000000000").replace("old/secret", "new/secret+of/forty");
-        assert_eq!(edited.as_str(), by_hand);
-        let moved = edited_ini(&edited, &within, OLD, &new()).unwrap_err();
-        assert!(moved.contains("any more"), "{moved}");
-        let none = edited_ini(INI, &Within::Credentials("cd".to_owned()), OLD, &new());
-        assert!(none.unwrap_err().contains("no aws_access_key_id"));
-        let whole = INI.split_once("[ci]").unwrap().0;
-        assert!(edited_ini(whole, &Within::Whole, "AKIAOTHER", &new()).is_ok());
-        let config = INI.replace("[ci]", "[profile 'ci']");
-        assert!(edited_ini(&config, &Within::Config("ci".into()), OLD, &new()).is_ok());
-    }
-
-    #[test]
-    fn json_keeps_its_other_members() {
-        let text = format!(
-            r#"{{"Version":1,"AccessKeyId":"{OLD}","SecretAccessKey":"x","AccountId":"1"}}"#
-        );
-        let edited = edited_json(&text, OLD, &new()).unwrap();
-        let read: Value = serde_json::from_str(&edited).unwrap();
-        assert_eq!(
-            read,
-            serde_json::json!({
-                "Version": 1, "AccessKeyId": "AKIANEW0000000000000",
-                "SecretAccessKey": "new/secret+of/forty", "AccountId": "1",
-            })
-        );
-        assert!(edited_json(&edited, OLD, &new()).is_err());
-        assert!(edited_json("[1]", OLD, &new()).is_err());
-    }
-
-    #[test]
-    fn the_file_that_the_sdks_read_is_the_one_that_is_edited() {
-        let directory = tempfile::tempdir().unwrap();
-        let [credentials_file, config_file] =
-            ["credentials", "config"].map(|it| directory.path().join(it));
-        let source = KeySource::AwsProfile {
-            name: "ci".to_owned(),
-            credentials_file: credentials_file.clone(),
-            config_file: config_file.clone(),
-        };
-        assert!(Place::of(&source, "base").unwrap_err().message.contains("`ci`"));
-        fs::write(&config_file, INI.replace("[ci]", "[profile ci]")).unwrap();
-        assert_eq!(Place::of(&source, "base").unwrap().path(), config_file);
-        fs::write(&credentials_file, INI).unwrap();
-        let place = Place::of(&source, "base").unwrap();
-        assert_eq!(place.path(), credentials_file);
-        place.check(OLD).unwrap();
-        assert_eq!(fs::read_to_string(&credentials_file).unwrap(), INI);
-        place.replace(OLD, &new()).unwrap();
-        assert!(fs::read_to_string(&credentials_file).unwrap().contains("new/secret+of/forty"));
-        assert!(place.check(OLD).is_err());
-    }
-
-    #[test]
-    fn what_takes_no_key_names_the_line_that_moves_it() {
-        let command = CommandLine::new(vec!["/bin/pass".to_owned(), "aws".to_owned()]).unwrap();
-        let credential = KeySource::SystemdCredential { name: "b".into(), path: "/run/b".into() };
-        for source in [KeySource::Command(command), KeySource::Environment, credential] {
-            let failure = Place::of(&source, "base").unwrap_err();
-            assert_eq!(failure.kind, FailureKind::Misconfigured);
-            assert!(failure.message.contains("access_key = { file = \"base.json\" }"), "{failure}");
-            assert!(failure.message.contains("> base.json)"), "{failure}");
-        }
-    }
-}
+mod tests;

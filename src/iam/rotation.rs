@@ -18,6 +18,7 @@ mod desk;
 mod drive;
 mod next;
 mod rehearsal;
+mod staged;
 
 use std::time::{Duration, SystemTime};
 

@@ -28,7 +28,7 @@ fn of_key<'a>(source: &'a KeySource, files: &mut Vec<&'a Path>) {
             files.extend([credentials_file.as_path(), config_file]);
         }
         KeySource::File(path) | KeySource::SystemdCredential { path, .. } => files.push(path),
-        KeySource::Command(_) | KeySource::Environment => {}
+        KeySource::Command { .. } | KeySource::Environment | KeySource::Keyring(_) => {}
     }
 }
 

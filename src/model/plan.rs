@@ -178,11 +178,18 @@ pub enum KeySource {
         config_file: PathBuf,
     },
     /// The output of a command, in the form of `credential_process`.
-    Command(CommandLine),
+    Command {
+        /// The command.
+        print: CommandLine,
+        /// The command that takes a new key, in the same form, on its standard input.
+        store: Option<CommandLine>,
+    },
     /// The daemon's own `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
     Environment,
     /// A file with id and secret: `credential_process` JSON, or INI.
     File(PathBuf),
+    /// The item of this name in the keyring of the user's session, in the form of a file.
+    Keyring(String),
     /// A credential that systemd hands over (`LoadCredential=`), in the form of a file.
     SystemdCredential {
         /// Its name in the unit.

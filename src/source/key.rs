@@ -9,8 +9,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::ini::{Heading, Section};
+use crate::keyring::{KeyringFault, KeyringProblem};
 use crate::model::{Failure, FailureKind, KeySource, LongTermKey, Signer};
-use crate::{child, files, ini};
+use crate::{child, files, ini, keyring};
 
 /// Reads the key that `source` refers to.
 ///
@@ -18,7 +19,7 @@ use crate::{child, files, ini};
 /// `Misconfigured`, with where it was looked for and what to do; `Unreachable` where the place itself does not answer.
 pub async fn read(source: &KeySource) -> Result<Signer, Failure> {
     let key = match source {
-        KeySource::Command(command) => {
+        KeySource::Command { print: command, .. } => {
             let place = format!("the access_key command {command}");
             let output = child::output(command.program(), command.arguments(), DEADLINE, CAP)
                 .await
@@ -28,12 +29,53 @@ pub async fn read(source: &KeySource) -> Result<Signer, Failure> {
             parse_json(text).map_err(|what| fail(format!("the output of {command} {what}")))
         }
         KeySource::Environment => from_environment(),
+        KeySource::Keyring(name) => {
+            let text = read_item(name).await?;
+            parse(&text).map_err(|what| fail(format!("the keyring's item {name} {what}")))
+        }
         KeySource::AwsProfile { .. } | KeySource::File(_) | KeySource::SystemdCredential { .. } => {
             let source = source.clone();
             super::blocking(move || from_file(&source)).await
         }
     }?;
     Ok(Signer::LongTerm(Arc::new(key)))
+}
+
+/// The attributes of the item of the keyring that the key `name` is in.
+#[must_use]
+pub fn item_of(name: &str) -> [(&str, &str); 2] {
+    [("service", "credbroker"), ("name", name)]
+}
+
+/// What is in the item of the keyring that the key `name` is in.
+///
+/// # Errors
+/// Those of [`of_keyring`].
+pub async fn read_item(name: &str) -> Result<Zeroizing<String>, Failure> {
+    let secret = keyring::read(&item_of(name)).await.map_err(|fault| of_keyring(name, &fault))?;
+    let text = std::str::from_utf8(&secret);
+    let text = text.map_err(|_| fail(format!("the keyring's item {name} holds no text")))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// What a fault of the item `name` is to whoever wants the key: a keyring that is locked, or not there yet, may open as its
+/// person signs in; what is missing, which is `NoSuchItem`, wants a person's hand.
+#[must_use]
+pub fn of_keyring(name: &str, fault: &KeyringFault) -> Failure {
+    let kind = match fault.problem {
+        KeyringProblem::Failed(_)
+        | KeyringProblem::Late
+        | KeyringProblem::Locked
+        | KeyringProblem::NoBus(_)
+        | KeyringProblem::NoService => FailureKind::Unreachable,
+        KeyringProblem::Missing
+        | KeyringProblem::NoKeyring
+        | KeyringProblem::NotBuiltIn
+        | KeyringProblem::Several(_)
+        | KeyringProblem::TooLarge => FailureKind::Misconfigured,
+    };
+    let code = if fault.problem == KeyringProblem::Missing { "NoSuchItem" } else { CODE };
+    Failure::new(kind, code, format!("the keyring's item {name}: {fault}"))
 }
 
 fn from_file(source: &KeySource) -> Result<LongTermKey, Failure> {
@@ -45,7 +87,7 @@ fn from_file(source: &KeySource) -> Result<LongTermKey, Failure> {
             let text = read_file(path)?;
             parse(&text).map_err(|what| fail(format!("{} {what}", path.display())))
         }
-        KeySource::Command(_) | KeySource::Environment => {
+        KeySource::Command { .. } | KeySource::Environment | KeySource::Keyring(_) => {
             Err(fail("this access_key is not kept in a file".to_owned()))
         }
     }
@@ -252,13 +294,13 @@ mod tests {
     async fn a_command_prints_the_key() {
         let words = ["/bin/echo".to_owned(), json()];
         let command = CommandLine::new(words.to_vec()).unwrap();
-        assert_eq!(read_key(&KeySource::Command(command)).await, Ok(key()));
+        assert_eq!(read_key(&KeySource::Command { print: command, store: None }).await, Ok(key()));
     }
 
     async fn kind(words: &[&str]) -> FailureKind {
         let words = words.iter().map(ToString::to_string).collect();
         let command = CommandLine::new(words).unwrap();
-        read_key(&KeySource::Command(command)).await.unwrap_err().kind
+        read_key(&KeySource::Command { print: command, store: None }).await.unwrap_err().kind
     }
 
     #[tokio::test(start_paused = true)]

@@ -235,7 +235,7 @@ impl<R: Remote> Runner<'_, R> {
 
 impl<R: Remote> World for Runner<'_, R> {
     async fn commit(&mut self, old: &str, new: &LongTermKey) -> Result<(), Failure> {
-        self.around("commit", async |it| it.desk.commit(old, new)).await
+        self.around("commit", async |it| it.desk.commit(old, new).await).await
     }
 
     async fn create(&mut self, named: Option<&str>) -> Result<LongTermKey, Failure> {
@@ -265,7 +265,7 @@ impl<R: Remote> World for Runner<'_, R> {
     }
 
     async fn discard(&mut self) -> Result<(), Failure> {
-        self.around("discard", async |it| it.desk.discard()).await
+        self.around("discard", async |it| it.desk.discard().await).await
     }
 
     async fn journal(&mut self) -> Result<Option<Progress>, Failure> {
@@ -296,7 +296,7 @@ impl<R: Remote> World for Runner<'_, R> {
     }
 
     async fn stage(&mut self, key: &LongTermKey) -> Result<(), Failure> {
-        self.around("stage", async |it| it.desk.stage(key)).await
+        self.around("stage", async |it| it.desk.stage(key).await).await
     }
 
     async fn staged(&mut self) -> Result<Option<LongTermKey>, Failure> {

@@ -1,14 +1,11 @@
 //! `keys create`: a new key, which goes straight to where the profile's key is kept.
 
-use secrecy::ExposeSecret;
-use zeroize::Zeroizing;
-
 use crate::cli::exit::{Complaint, Exit};
 use crate::cli::keys::user::User;
 use crate::cli::keys::{known, report};
 use crate::cli::print;
 use crate::cli::whoami::complaint;
-use crate::iam::{Keys, NewKey, Place};
+use crate::iam::{Keys, NewKey, Place, key_json};
 use crate::model::{Clock, Dialect, KeySource, ProfileName};
 
 /// Makes a key of `user`, and puts it where `source` refers to, or prints it.
@@ -22,7 +19,7 @@ pub(super) async fn run(
     clock: Clock,
 ) -> Result<Exit, Complaint> {
     let old = user.key_in_use().to_owned();
-    let place = if print { None } else { Some(place(source, profile, &old)?) };
+    let place = if print { None } else { Some(place(source, profile, &old).await?) };
     // Whoever breaks off in between would lose the key; all that follows has deadlines.
     user.breaks.hold_off()?;
     let made = match user.ask(Keys::create).await {
@@ -35,8 +32,8 @@ pub(super) async fn run(
         Err(failure) => return Err(complaint(failure)),
     };
     let kept = match &place {
-        Some(place) => place.replace(&old, &made.key).map_err(complaint),
-        None => print::deliver(&json(&made)),
+        Some(place) => place.replace(&old, &made.key).await.map_err(complaint),
+        None => print::deliver(&key_json(&made.key)),
     };
     if let Err(lost) = kept {
         return Err(taken_back(user, &made, lost).await);
@@ -48,13 +45,13 @@ pub(super) async fn run(
     Ok(Exit::Success)
 }
 
-fn place(source: &KeySource, profile: &ProfileName, old: &str) -> Result<Place, Complaint> {
+async fn place(source: &KeySource, profile: &ProfileName, old: &str) -> Result<Place, Complaint> {
     let place = Place::of(source, profile.as_str()).map_err(|failure| {
         let message =
             format!("{}; or run this with --print and keep the key yourself", failure.message);
         Complaint::new(Exit::Config, message)
     })?;
-    place.check(old).map_err(complaint)?;
+    place.check(old).await.map_err(complaint)?;
     Ok(place)
 }
 
@@ -80,7 +77,7 @@ fn said(
     old: &str,
     dialect: Dialect,
 ) -> String {
-    let (id, path, user) = (&made.key.access_key_id, place.path().display(), &made.user);
+    let (id, user) = (&made.key.access_key_id, &made.user);
     let seen = match dialect {
         Dialect::Aws | Dialect::Generic | Dialect::Minio => {
             format!("credbroker keys last-used {profile}")
@@ -89,22 +86,9 @@ fn said(
     };
     let end = if made.status.is_some() { "deactivate" } else { "delete" };
     format!(
-        "{id} is the key of {user} in {path} now. It takes some seconds until it is known everywhere.\n\
+        "{id} is the key of {user} in {place} now. It takes some seconds until it is known everywhere.\n\
          A daemon reads it there when it next needs it: nothing has to be reloaded.\n\
          The old key still works. Once nothing uses it ({seen}), run:\n\
          credbroker keys {end} {profile} {old}\n"
     )
-}
-
-/// The key in the form of `credential_process`, in memory that is wiped.
-fn json(made: &NewKey) -> Zeroizing<Vec<u8>> {
-    let (id, secret) = (&made.key.access_key_id, made.key.secret_access_key.expose_secret());
-    let quoted = |text: &str| Zeroizing::new(serde_json::Value::from(text).to_string());
-    let mut text = Zeroizing::new(Vec::with_capacity(256 + 2 * (id.len() + secret.len())));
-    text.extend_from_slice(b"{\"Version\":1,\"AccessKeyId\":");
-    text.extend_from_slice(quoted(id).as_bytes());
-    text.extend_from_slice(b",\"SecretAccessKey\":");
-    text.extend_from_slice(quoted(secret).as_bytes());
-    text.extend_from_slice(b"}\n");
-    text
 }

@@ -32,7 +32,7 @@ pub(super) async fn run(
     let owner = config.sources.iter().find(|(_, key)| *key == holder.key);
     let owner = owner.map_or(asked, |(name, _)| name);
     let desk = Desk::open(&config.daemon.state_dir, &holder.key, owner).map_err(complaint)?;
-    desk.check(user.key_in_use()).map_err(complaint)?;
+    desk.check(user.key_in_use()).await.map_err(complaint)?;
     let terms = if wish.now { Terms::hasty(wish.max_age) } else { Terms::usual(wish.max_age) };
     let mut world = Real { clock, desk, sts: Sts::new(clock), user };
     if wish.dry_run {
@@ -166,7 +166,7 @@ struct Real {
 
 impl World for Real {
     async fn commit(&mut self, old: &str, new: &LongTermKey) -> Result<(), Failure> {
-        self.desk.commit(old, new)?;
+        self.desk.commit(old, new).await?;
         self.user.change_key(copy(new));
         Ok(())
     }
@@ -187,7 +187,7 @@ impl World for Real {
     }
 
     async fn discard(&mut self) -> Result<(), Failure> {
-        self.desk.discard()
+        self.desk.discard().await
     }
 
     async fn journal(&mut self) -> Result<Option<Progress>, Failure> {
@@ -244,7 +244,7 @@ impl World for Real {
     }
 
     async fn stage(&mut self, key: &LongTermKey) -> Result<(), Failure> {
-        self.desk.stage(key)
+        self.desk.stage(key).await
     }
 
     async fn staged(&mut self) -> Result<Option<LongTermKey>, Failure> {
