@@ -1,10 +1,14 @@
 //! `check`: what the daemon would serve, or every fault of its configuration.
 
+mod rotations;
+
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use nix::unistd::User;
+use serde::Serialize;
 
+use self::rotations::Rotation;
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
 use crate::config::{self, Report, Surroundings};
@@ -60,7 +64,7 @@ fn examine(
         }
     };
     let plans = match as_user {
-        None => config::explain(&config),
+        None => config::explain(&config) + &rotations::explain(&Rotation::all(&config)),
         Some(name) => config::explain_for(&config, name, uid_of(name)?),
     };
     Ok(Findings { exit: Exit::Success, plans, faults: config.warnings.render(colour) })
@@ -69,13 +73,25 @@ fn examine(
 /// The same for programs: one JSON document, faults and all.
 fn report(path: Option<&Path>, surroundings: &Surroundings) -> Findings {
     let (exit, report) = match config::find(path, surroundings) {
-        Ok(config) => (Exit::Success, config::report(&config)),
+        Ok(config) => {
+            let keys = Rotation::all(&config);
+            (Exit::Success, Whole { report: config::report(&config), keys })
+        }
         Err(faults) => {
-            (Exit::Config, Report { faults: faults.lines().collect(), ..Report::default() })
+            let report = Report { faults: faults.lines().collect(), ..Report::default() };
+            (Exit::Config, Whole { report, keys: Vec::new() })
         }
     };
     let plans = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
     Findings { exit, plans, faults: String::new() }
+}
+
+/// The report, and of each long-term key whether it can be rotated.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    report: Report,
+    keys: Vec<Rotation>,
 }
 
 fn uid_of(name: &str) -> Result<u32, Complaint> {
@@ -92,6 +108,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, as_user: Option<&str>) -> Findings {
+        with(text, |path, surroundings| examine(Some(path), as_user, surroundings, false).unwrap())
+    }
+
+    fn with(text: &str, check: impl FnOnce(&Path, &Surroundings) -> Findings) -> Findings {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.toml");
         fs::write(&path, text).unwrap();
@@ -102,7 +122,7 @@ mod tests {
             uid: 4711,
             ..Surroundings::default()
         };
-        examine(Some(&path), as_user, &surroundings, false).unwrap()
+        check(&path, &surroundings)
     }
 
     const FINE: &str = r#"
@@ -126,6 +146,39 @@ mod tests {
         assert_eq!(findings.exit, Exit::Success);
         assert!(findings.plans.contains("profile reader"), "{}", findings.plans);
         assert_eq!(findings.faults, "");
+    }
+
+    #[test]
+    fn of_each_key_it_is_said_whether_it_can_be_rotated() {
+        let role = "role_arn = \"arn:aws:iam::123456789012:role/S3Access\"";
+        let text = format!(
+            "[profile.idle]\naccess_key = {{ env = true }}\n\
+             [profile.vault]\naccess_key = {{ command = [\"/bin/cat\", \"key\"], store_command = [\"/bin/cp\", \"key\"] }}\n\
+             [profile.a]\nsource_profile = \"vault\"\n{role}\n\
+             [profile.b]\naccess_key = {{ command = [\"/bin/cat\", \"key\"] }}\n{role}\n"
+        );
+        let plans = check(&text, None).plans;
+        let (_, keys) = plans.split_once("\nkeys\n").unwrap();
+        let lines: Vec<_> = keys.lines().map(str::trim_end).collect();
+        assert!(lines[0].starts_with("  idle   cannot be rotated: no profile uses"), "{keys}");
+        assert!(lines[1].starts_with("         add one with source_profile"), "{keys}");
+        assert_eq!(lines[2], "  vault  can be rotated: credbroker keys rotate vault");
+        assert!(
+            lines[3].starts_with("  b      cannot be rotated: a new key cannot be put"),
+            "{keys}"
+        );
+        assert!(lines[4].contains("add store_command"), "{keys}");
+        assert_eq!(lines.len(), 5, "{keys}");
+        assert!(!check(&text, Some("root")).plans.contains("keys\n"));
+        let json = with(&text, |path, surroundings| report(Some(path), surroundings)).plans;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let keys = json["keys"].as_array().unwrap();
+        let profiles: Vec<_> = keys.iter().map(|key| key["profile"].as_str().unwrap()).collect();
+        assert_eq!(profiles, ["idle", "vault", "b"]);
+        assert_eq!(keys[1]["command"], "credbroker keys rotate vault");
+        assert!(keys[1]["why_not"].is_null() && keys[2]["command"].is_null());
+        assert!(keys[2]["remedy"].as_str().unwrap().starts_with("add store_command"));
+        assert!(json["profiles"].is_array(), "{json}");
     }
 
     #[test]
