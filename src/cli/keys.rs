@@ -1,7 +1,7 @@
 //! `keys`: the access keys of a profile's user, looked after by the person who calls this.
 //!
-//! No daemon is asked. The configuration is read here, the key where it says, and IAM, or a Ceph gateway, is called with that
-//! key, or with a session that an MFA code was given for.
+//! No daemon is asked, but for MFA codes that it has. The configuration is read here, the key where it says, and IAM, or a
+//! Ceph gateway, is called with that key, or with a session that a code was given for.
 
 pub(super) mod arguments;
 mod create;
@@ -35,7 +35,10 @@ pub(super) fn run(wish: &Wish) -> Result<Exit, Complaint> {
     let Some((config, holder)) = holder(profile)? else { return Ok(Exit::Config) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint::new(Exit::Internal, error.to_string()))?;
-    runtime.block_on(act(wish, &config, holder, Clock::system()))
+    let outcome = runtime.block_on(act(wish, &config, holder, Clock::system()));
+    // Nobody waits for a daemon that is asked for a code.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Whose keys these are; `None` where the configuration has faults, which are on stderr then.

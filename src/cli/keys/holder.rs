@@ -1,5 +1,6 @@
 //! Whose keys a profile is about: where its long-term key is read, and which IAM knows it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::exit::{Complaint, Exit};
@@ -9,6 +10,8 @@ use crate::model::{Base, Dialect, Hop, KeySource, MfaDevice, Plan, ProfileName, 
 /// What a profile says of the user whose key it begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Holder {
+    /// Who may have codes of the device: the daemon of this configuration, at its socket, asked for this profile.
+    pub(in crate::cli) codes: Option<(PathBuf, ProfileName)>,
     pub(in crate::cli) device: Option<MfaDevice>,
     /// Where keys are made and deleted.
     pub(in crate::cli) iam: StsEndpoint,
@@ -66,8 +69,13 @@ impl Holder {
 
     fn behind(key: &KeySource, plan: &Plan, config: &Config) -> Self {
         let hop = first_hop(plan);
-        let device = behind(key, config).find_map(|plan| first_hop(plan).call.device().cloned());
-        let device = hop.call.device().cloned().or(device);
+        let (device, codes) = std::iter::once(plan)
+            .chain(behind(key, config))
+            .find_map(|plan| {
+                let device = first_hop(plan).call.device()?.clone();
+                Some((device, (config.daemon.control.clone(), plan.profile.clone())))
+            })
+            .unzip();
         // An address of AWS's is that of one service alone, and so is one that is given to STS alone; what clients use
         // is the last role's.
         let roles = plan.hops().filter(|hop| hop.call.role_arn().is_some()).count();
@@ -78,7 +86,7 @@ impl Holder {
         let url = client.and_then(|client| client.endpoint_url.clone());
         let url = url.or_else(|| hop.sts.url.clone().filter(shared));
         let iam = StsEndpoint { url, ..hop.sts.clone() };
-        Self { device, iam, key: key.clone(), sts: hop.sts.clone() }
+        Self { codes, device, iam, key: key.clone(), sts: hop.sts.clone() }
     }
 
     /// Refuses a system whose keys nobody here can look after, before any key is read.

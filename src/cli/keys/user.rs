@@ -1,11 +1,15 @@
 //! The user whose keys are looked after: asked with its own key, and with an MFA code where the account demands one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
+use tokio::task::spawn_blocking;
 
 use crate::cli::breaks::Breaks;
+use crate::cli::client::Daemon;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::keys::holder::Holder;
 use crate::cli::mfa::computed::Computed;
@@ -13,8 +17,8 @@ use crate::cli::terminal::{Terminal, Typed};
 use crate::cli::whoami::complaint;
 use crate::iam::Keys;
 use crate::model::{
-    Clock, Dialect, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial, SessionDuration,
-    Signer,
+    Clock, CodeSource, Dialect, Failure, FailureKind, LongTermKey, MfaDevice, MfaSerial,
+    ProfileName, SessionDuration, Signer,
 };
 use crate::policy::Streak;
 use crate::source::{MfaCode, Sts, read_key};
@@ -119,11 +123,15 @@ impl User {
         }
     }
 
-    /// Signs with a session from now on, for which the person gives a code.
+    /// Signs with a session from now on, for which the daemon, the seed or the person gives a code.
     async fn begin_session(&mut self, device: &MfaDevice) -> Result<(), Failure> {
-        let code = match Computed::of(device, self.clock) {
-            Some(mut codes) => self.breaks.during(codes.fresh()).await?,
-            None => typed(&device.serial)?,
+        let lent = lent(self.holder.codes.clone(), device);
+        let code = match self.breaks.during(lent).await? {
+            Some(code) => code,
+            None => match Computed::of(device, self.clock) {
+                Some(mut codes) => self.breaks.during(codes.fresh()).await?,
+                None => typed(&device.serial)?,
+            },
         };
         self.prove(device, &code).await
     }
@@ -151,6 +159,19 @@ fn place(dialect: Dialect) -> &'static str {
         Dialect::Aws | Dialect::Generic | Dialect::Minio => "IAM",
         Dialect::Ceph => "the gateway",
     }
+}
+
+/// A code of `device` by way of the daemon, if one runs that has them: it may need one at the same time, and sends none
+/// twice.
+async fn lent(codes: Option<(PathBuf, ProfileName)>, device: &MfaDevice) -> Option<SecretString> {
+    let (control, profile) = codes?;
+    if device.code == CodeSource::Prompt {
+        return None;
+    }
+    exit::warn(&format!("waiting for a code of {} that was not used yet ...", device.serial));
+    let daemon = Daemon::at(Some(&control), &Environment::inherited());
+    let reserved = spawn_blocking(move || daemon.code(&profile).ok()).await.ok().flatten();
+    reserved.map(|reserved| reserved.code)
 }
 
 /// The code that a person reads off the device, asked for on the terminal whatever stdin and stdout are.
