@@ -251,20 +251,20 @@ def mfa(stage, sandbox):
         assert status == 80 and "six digits" in said, (status, said)
 
 
-def totp():
-    counter = struct.pack(">Q", int(time.time()) // 30)
+def totp(now=None):
+    counter = struct.pack(">Q", int(now or time.time()) // 30)
     digest = hmac.new(base64.b32decode(SEED), counter, hashlib.sha1).digest()
     offset = digest[-1] & 15
     number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
     return f"{number % 10**6:06}"
 
 
-def on_terminal(stage, argv, answer):
+def on_terminal(stage, argv, answer, env=None):
     """Runs a command on a terminal of its own and answers its first question; its status, and all that it said."""
     pid, terminal = pty.fork()
     if pid == 0:
         prepare_child()
-        os.execve(argv[0], [str(word) for word in argv], stage.env())
+        os.execve(argv[0], [str(word) for word in argv], env or stage.env())
     said, deadline, answered = b"", time.monotonic() + 30, False
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 1)[0]:

@@ -14,8 +14,9 @@ import boto3
 
 from ceph import Ceph
 from keys import Keys
-from keys_rotate import Client, Rotation
+from keys_rotate import Rotation
 from page import Page
+from rotating import Client
 from stage import BIN, Stage
 
 ROLE = "arn:aws:iam:::role/S3Access"
