@@ -275,6 +275,7 @@ fn lends_sessions(node: &Node<'_>, origin: &Origin, role: &Role) -> bool {
 /// The token file of a web identity, where it is there already: whoever writes it may start after us.
 pub(super) fn token_file(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
     if !path.value.exists() {
+        context.files.add(&path.value);
         let title = format!("{} does not exist yet", path.value.display());
         let fault = Fault::warning(path.span.clone(), title);
         context.findings.add(fault.help("the profile cannot be lent before somebody writes it"));

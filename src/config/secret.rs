@@ -28,6 +28,7 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<At<SecretSo
         _ => {
             let path = context.absolute(&way.string()?)?;
             if context.surroundings.may_lack_secrets && !path.value.exists() {
+                context.files.add(&path.value);
                 return Some(At { value: SecretSource::File(path.value), span: node.span.clone() });
             }
             SecretSource::File(context.readable(path, secret_file)?.value)
