@@ -387,4 +387,19 @@ mod tests {
         let person = Trouble { until: None, ..trouble };
         assert_eq!(person.until(before), None);
     }
+
+    #[test]
+    fn nobody_is_told_to_wait_for_longer_than_a_minute_or_not_at_all() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        for (until, wait) in [(0, 1), (7, 7), (300, 60)] {
+            let until = Some(at + Duration::from_secs(until));
+            let failure = Failure::new(FailureKind::Throttled, "Code", "no");
+            let Unavailable::Failed { retry_after, .. } =
+                (Trouble { failure, at, until }).unavailable(at)
+            else {
+                panic!("it failed");
+            };
+            assert_eq!(retry_after, Duration::from_secs(wait));
+        }
+    }
 }

@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_too_short_for_its_clients_is_warned_of() {
+        let short = |seconds: u32| {
+            let role = format!("role/S3Access\"\nduration_seconds = {seconds}");
+            check(&FINE.replacen("role/S3Access\"", &role, 1), None).faults
+        };
+        for (seconds, who) in [(900, "boto3 and .NET fetch it again for each"), (1200, "s3fs and")]
+        {
+            let said = short(seconds);
+            assert!(said.contains(who) && said.contains("write 1800 or more"), "{said}");
+        }
+        assert_eq!(short(1800), "");
+    }
+
+    #[test]
     fn a_bad_one_is_refused_with_every_fault_and_no_plan() {
         let findings = check("[profile.a]\nrole_arn = 1\nquux = 2\n", None);
         assert_eq!(findings.exit.code(), 78);
