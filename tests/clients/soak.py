@@ -76,12 +76,12 @@ class Soak:
         end = time.monotonic() + seconds
         with self.judge:
             # Each once, so that all memory that any of them takes has been taken.
-            for fault in self.chance.sample(FAULTS, len(FAULTS)):
+            for fault in self.chance.sample(list(FAULTS), len(FAULTS)):
                 self.go_wrong([fault], 1)
             samples = threading.Thread(target=self.sample, args=(end,))
             samples.start()
             while time.monotonic() < end:
-                self.go_wrong(self.chance.sample(FAULTS, self.chance.choice([1, 1, 2])), self.chance.uniform(1, 12))
+                self.go_wrong(self.chance.sample(list(FAULTS), self.chance.choice([1, 1, 2])), self.chance.uniform(1, 12))
                 self.judge.watch(self.chance.uniform(0, 8))
                 self.judge.prove()
             samples.join()
@@ -92,10 +92,10 @@ class Soak:
         wait_for(lambda: self.descriptors() <= descriptors + 2, "all connections closed", seconds=90)
 
     def go_wrong(self, faults, seconds):
-        print(f"{self.resident()} KiB; {' and '.join(fault.__name__ for fault in faults)} for {seconds:.1f} s", flush=True)
+        print(f"{self.resident()} KiB; {' and '.join(faults)} for {seconds:.1f} s", flush=True)
         with contextlib.ExitStack() as under_way:
             for fault in faults:
-                under_way.enter_context(fault(self))
+                under_way.enter_context(FAULTS[fault](self))
                 self.faults += 1
             self.judge.watch(seconds)
 
@@ -105,9 +105,9 @@ class Soak:
             time.sleep(1)
 
     def resident(self):
-        """The daemon's memory, in KiB."""
+        """The memory that the daemon has written to, in KiB: without the program, which comes in as it is run."""
         lines = pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -135,26 +135,8 @@ class Soak:
 
 
 @contextlib.contextmanager
-def line_refuses(soak):
-    yield soak.line.set(proxy.REFUSE)
-    soak.line.set(proxy.PASS)
-
-
-@contextlib.contextmanager
-def line_hangs(soak):
-    yield soak.line.set(proxy.HANG)
-    soak.line.set(proxy.PASS)
-
-
-@contextlib.contextmanager
-def line_cuts(soak):
-    yield soak.line.set(proxy.CUT)
-    soak.line.set(proxy.PASS)
-
-
-@contextlib.contextmanager
-def line_trickles(soak):
-    yield soak.line.set(proxy.TRICKLE)
+def line(soak, mode):
+    yield soak.line.set(mode)
     soak.line.set(proxy.PASS)
 
 
@@ -162,38 +144,6 @@ def line_trickles(soak):
 def sick(soak, **fault):
     yield soak.sandbox.admin("POST", "faults", fault)
     soak.sandbox.admin("DELETE", "faults")
-
-
-def sts_throttles(soak):
-    return sick(soak, kind="throttling")
-
-
-def sts_fails(soak):
-    return sick(soak, kind="server-error", status=503)
-
-
-def sts_resets(soak):
-    return sick(soak, kind="reset")
-
-
-def sts_answers_garbage(soak):
-    return sick(soak, kind="garbage")
-
-
-def sts_floods(soak):
-    return sick(soak, kind="huge")
-
-
-def sts_gives_what_has_expired(soak):
-    return sick(soak, kind="expired")
-
-
-def sts_is_slow(soak):
-    return sick(soak, kind="delay", delay="30s")
-
-
-def sts_is_a_little_slow(soak):
-    return sick(soak, kind="delay", delay="2s")
 
 
 @contextlib.contextmanager
@@ -223,9 +173,24 @@ def clients_dawdle(soak):
         yield
 
 
-FAULTS = [line_refuses, line_hangs, line_cuts, line_trickles, sts_throttles, sts_fails, sts_resets, sts_answers_garbage,
-          sts_floods, sts_gives_what_has_expired, sts_is_slow, sts_is_a_little_slow, token_vanishes,
-          configuration_breaks, daemon_stands_still, clients_dawdle]
+FAULTS = {
+    "the line refuses": lambda soak: line(soak, proxy.REFUSE),
+    "the line hangs": lambda soak: line(soak, proxy.HANG),
+    "the line cuts answers": lambda soak: line(soak, proxy.CUT),
+    "the line trickles": lambda soak: line(soak, proxy.TRICKLE),
+    "the STS throttles": lambda soak: sick(soak, kind="throttling"),
+    "the STS fails": lambda soak: sick(soak, kind="server-error", status=503),
+    "the STS resets connections": lambda soak: sick(soak, kind="reset"),
+    "the STS answers garbage": lambda soak: sick(soak, kind="garbage"),
+    "the STS floods": lambda soak: sick(soak, kind="huge"),
+    "the STS gives what has expired": lambda soak: sick(soak, kind="expired"),
+    "the STS takes 30 s": lambda soak: sick(soak, kind="delay", delay="30s"),
+    "the STS takes 2 s": lambda soak: sick(soak, kind="delay", delay="2s"),
+    "the token vanishes": token_vanishes,
+    "the configuration breaks": configuration_breaks,
+    "the daemon stands still": daemon_stands_still,
+    "clients dawdle": clients_dawdle,
+}
 
 
 if __name__ == "__main__":
