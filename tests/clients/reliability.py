@@ -25,6 +25,9 @@ FAULTS = [
     "disk full",
     "store corrupted at 100 random bytes",
     "configuration half-written",
+    "clock +2 h",
+    "clock -2 h",
+    "suspended for 8 h",
     "SIGKILL and restart",
 ]
 HEAD = ["| fault | what is done | what clients saw | verdict | shown by |", "|---|---|---|---|---|"]

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use credbroker::model::{Clock, parse_timestamp};
 use credbroker::sandbox::{Fault, FaultKind};
 use serde_json::json;
 
@@ -159,6 +160,44 @@ async fn sts_gives_what_has_expired() {
 async fn sts_answers_garbage() {
     let done = "every answer is a captive portal's page with status 200";
     sick("faults::sts_answers_garbage", "STS answers garbage", done, FaultKind::Garbage).await;
+}
+
+/// Lets this machine's clock jump by `step` seconds, and that of the STS by `there`, an hour into a world; what clients saw,
+/// then and for three hours more.
+async fn jump(step: i64, there: i64) -> String {
+    let start = parse_timestamp("2026-03-01T00:00:00.4Z").unwrap();
+    let (ours, theirs) = (Clock::simulated(start), Clock::simulated(start));
+    let mut world = World::with_clocks(HOUR.as_secs(), ours, theirs);
+    let mut story = Story::default();
+    story.follow(&mut world, "it", HOUR).await;
+    ours.step(step);
+    theirs.step(there);
+    story.follow(&mut world, "it", 3 * HOUR).await;
+    assert!(story.sessions() > 7, "sessions are renewed as before");
+    story.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_set_forward() {
+    let saw = jump(7200, 0).await;
+    assert_eq!(saw, "200");
+    let done = "this machine's clock jumps, the STS's does not; both are held to three hours more";
+    note("faults::clock_set_forward", "clock +2 h", done, &saw);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_set_back() {
+    let saw = jump(-7200, 0).await;
+    assert_eq!(saw, "200");
+    note("faults::clock_set_back", "clock -2 h", "the same, the other way", &saw);
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended() {
+    let saw = jump(8 * 3600, 8 * 3600).await;
+    assert_eq!(saw, "200");
+    let done = "8 h pass by every wall clock, and no time by the one that timers go by";
+    note("faults::suspended", "suspended for 8 h", done, &saw);
 }
 
 /// The age of a session that has just come.
