@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use credbroker::broker::{Broker, Habits};
 use credbroker::config::{self, Surroundings};
+use credbroker::endpoint::budget::{Budget, Purpose};
 use credbroker::endpoint::listener::TcpDoor;
 use credbroker::endpoint::server::{Shutdown, serve};
 use credbroker::endpoint::ticket::TicketClaims;
@@ -29,6 +30,7 @@ use credbroker::model::{
 use credbroker::policy::Access;
 use credbroker::seal::Key;
 use credbroker::source::{Asking, Source};
+use credbroker::telemetry::meters::Meters;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -70,14 +72,21 @@ async fn main() {
     let (_stop, shutdown) = Shutdown::new();
     let key = Key::new([7; 32]);
     let broker = broker();
+    let room = Budget::default().room(Purpose::Lending);
     let container = Container {
-        desk: Desk::new(Access::new(1), broker.clone()),
+        desk: Desk::new(Access::new(1), broker.clone()).within(&room),
         key: key.clone(),
         epoch: Epoch::new(0),
     };
     let door = TcpDoor::bind(([127, 0, 0, 1], 0).into(), Channel::Container).unwrap();
     let ours = door.address();
-    let serving = tokio::spawn(serve(door, Arc::new(container), shutdown));
+    let serving = tokio::spawn(serve(
+        door,
+        Arc::new(container),
+        room,
+        Meters::default().door("bench"),
+        shutdown,
+    ));
     let expires = broker.clock().now() + Duration::from_hours(1);
     let profile = ProfileName::parse("bench").unwrap();
     let ticket = TicketClaims { profile, uid: 1, expires, epoch: 0 }.issue(&key).unwrap();

@@ -7,6 +7,7 @@
 mod held;
 mod hop;
 mod lease;
+mod news;
 mod person;
 mod sealed;
 mod sentinel;
@@ -22,6 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::broker::news::News;
 use crate::broker::sealed::Sealed;
 use crate::broker::tending::keys;
 use crate::model::{Clock, LeaseKey, Plan, ProfileName};
@@ -51,6 +53,8 @@ struct Inner {
     people: watch::Sender<()>,
     /// Told of every new set of plans.
     plans: watch::Sender<()>,
+    /// Counts the changes of all leases, and the new sets of plans.
+    changes: watch::Sender<u64>,
 }
 
 /// How long leases are kept, and when a person is asked.
@@ -114,6 +118,7 @@ impl Broker {
             store,
             people: watch::Sender::new(()),
             plans: watch::Sender::new(()),
+            changes: watch::Sender::new(0),
         }));
         let sentinel = sentinel::watch(Arc::downgrade(&broker.0), clock);
         lock(&broker.0.tasks).spawn(sentinel);
@@ -157,6 +162,7 @@ impl Broker {
         }
         self.0.people.send_replace(());
         self.0.plans.send_replace(());
+        self.0.changes.send_modify(|count| *count += 1);
     }
 
     /// Has the leases in trouble that stand on one of `files` try again at once, since these have changed.
@@ -181,6 +187,35 @@ impl Broker {
     #[must_use]
     pub fn plans(&self) -> Vec<Arc<Plan>> {
         self.0.profiles.load().values().map(|entry| Arc::clone(&entry.plan)).collect()
+    }
+
+    /// The plans of all profiles, by name, each with its lease as it is now; `None` where nobody has asked for it yet.
+    #[must_use]
+    pub fn views(&self) -> Vec<(Arc<Plan>, Option<Arc<LeaseView>>)> {
+        let profiles = self.0.profiles.load();
+        let view = |entry: &Entry| {
+            let view = entry.lease.get().map(Lease::view);
+            (Arc::clone(&entry.plan), view.filter(|view| view.is_touched()))
+        };
+        profiles.values().map(view).collect()
+    }
+
+    /// How many profiles that are taken at start have neither credentials nor a known reason for having none.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        let now = self.0.clock.now();
+        let is_unsettled = |entry: &&Entry| {
+            let view = entry.lease.get().map(Lease::view);
+            entry.plan.eager
+                && !view.is_some_and(|view| view.usable(now).is_some() || view.trouble.is_some())
+        };
+        self.0.profiles.load().values().filter(is_unsettled).count()
+    }
+
+    /// Counts the changes of all leases, and the new sets of plans.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 
     /// The lease of the profile that is granted; `None` where there is no such profile.
@@ -241,7 +276,7 @@ impl Broker {
             let (lease, task) = task::LeaseTask::new(
                 key,
                 parent,
-                people,
+                News { people, swaps: self.0.changes.clone() },
                 Arc::clone(&self.0.source),
                 Sealed::new(&self.0.store, key),
                 self.0.clock,

@@ -39,7 +39,6 @@ use self::arguments::{Arguments, Command, Control, Mfa};
 use self::client::Daemon;
 use self::environment::Environment;
 use self::exit::Complaint;
-use crate::telemetry::LogFormat;
 
 /// Runs the command that the arguments name.
 #[must_use]
@@ -94,12 +93,14 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
         }
         Command::Refresh(wish) => refresh::run(&daemon(&wish.control), &wish.profile),
         Command::Sandbox(wish) => sandbox::run(wish.config.file, wish.address),
-        Command::Serve(wish) => {
-            let format = wish.log_format.map_or_else(LogFormat::detect, Into::into);
-            serve::run(wish.config.file.as_deref(), format)
-        }
+        Command::Serve(wish) => serve::run(&wish),
         Command::Status(wish) => {
-            status::run(&daemon(&wish.control), wish.profile.as_ref(), wish.json)
+            let (daemon, profile) = (daemon(&wish.control), wish.profile.as_ref());
+            if wish.watch {
+                status::watch(&daemon, profile, wish.json)
+            } else {
+                status::run(&daemon, profile, wish.json)
+            }
         }
         Command::Whoami(wish) => whoami::run(&daemon(&wish.control), &wish.profile),
     };

@@ -315,7 +315,7 @@ fn imds_profile(
 
 fn served_by_imds(endpoints: &[EndpointConfig]) -> BTreeSet<ProfileName> {
     let profiles = endpoints.iter().flat_map(|endpoint| match &endpoint.kind {
-        EndpointKind::Container => &[],
+        EndpointKind::Container | EndpointKind::Metrics => &[],
         EndpointKind::Imds { profiles, .. } => profiles.as_slice(),
     });
     profiles.cloned().collect()

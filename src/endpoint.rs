@@ -4,6 +4,7 @@
 //! [`Container`] and [`Control`] answers: it guards, asks the [`Desk`] for a grant, and waits for the lease no longer
 //! than its clients do. Nothing here calls an STS, and nothing but [`server`] and [`listener`] touches a socket.
 
+pub mod budget;
 pub mod control;
 pub mod listener;
 pub mod server;
@@ -16,6 +17,7 @@ mod desk;
 mod epoch;
 mod guard;
 mod imds;
+mod metrics;
 mod path;
 mod render;
 mod reply;
@@ -36,6 +38,7 @@ pub use control::Control;
 pub use desk::Desk;
 pub use epoch::Epoch;
 pub use imds::Imds;
+pub use metrics::{Health, Metrics};
 pub use reply::Reply;
 
 /// What answers requests: an endpoint without its sockets.

@@ -29,6 +29,7 @@ use crate::child::ChildFault;
 use crate::model::{Base, Failure, FailureKind, Hop, SessionCredentials, Signer};
 use crate::policy::Urgency;
 use crate::store::Store;
+use crate::telemetry::meters::StsMeter;
 
 pub(crate) use connector::{CONNECT_DEADLINE, Capped, connect_to};
 #[cfg(test)]
@@ -81,6 +82,9 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
     /// Keeps in `store` what is to outlive the daemon; called once, before anything is asked for.
     fn keep_in(&self, _store: &Store) {}
+
+    /// Counts its calls to STSs with `meter` from now on.
+    fn count_with(&self, _meter: StsMeter) {}
 
     /// Takes down where the daemon itself listens, so that it is never asked for what it is to lend.
     fn avoid(&self, _addresses: &[SocketAddr]) {}

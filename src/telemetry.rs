@@ -1,13 +1,17 @@
-//! The log: journald's fields under systemd, lines of text or JSON elsewhere.
+//! What the daemon says of itself: its log, journald's fields under systemd, lines of text or JSON elsewhere; and what it
+//! counts, in [`meters`].
 //!
 //! Libraries are never logged below INFO, whatever is asked for: the SDK and the HTTP library print requests and
 //! bodies there.
+
+pub mod meters;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -67,7 +71,10 @@ where
 {
     match format {
         LogFormat::Journal => match tracing_journald::layer() {
-            Ok(layer) => layer.with_field_prefix(None).boxed(),
+            Ok(layer) => layer
+                .with_field_prefix(Some(FIELDS.to_owned()))
+                .with_priority_mappings(PRIORITIES)
+                .boxed(),
             Err(_) => layer_of_text(),
         },
         LogFormat::Json => tracing_subscriber::fmt::layer().json().with_writer(io::stderr).boxed(),
@@ -86,9 +93,37 @@ where
         .boxed()
 }
 
+/// What the names of our fields begin with in the journal, so that `code` and `unit` are not taken for its own
+/// (systemd.journal-fields(7)).
+const FIELDS: &str = "CREDBROKER";
+
+/// Ours at the priorities of the same names (syslog(3)); the library would make INFO a notice.
+const PRIORITIES: PriorityMappings = PriorityMappings {
+    error: Priority::Error,
+    warn: Priority::Warning,
+    info: Priority::Informational,
+    debug: Priority::Debug,
+    trace: Priority::Debug,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_never_logged_below_info() {
+        for level in [LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE] {
+            let targets = targets(level);
+            for library in ["aws_sdk_sts", "aws_smithy_runtime", "hyper", "rustls"] {
+                assert!(targets.would_enable(library, &tracing::Level::INFO), "{library}");
+                assert!(!targets.would_enable(library, &tracing::Level::DEBUG), "{library}");
+            }
+        }
+        assert!(
+            targets(LevelFilter::DEBUG).would_enable("credbroker::audit", &tracing::Level::DEBUG)
+        );
+        assert!(!targets(LevelFilter::WARN).would_enable("hyper", &tracing::Level::INFO));
+    }
 
     #[test]
     fn the_journal_is_used_where_standard_error_is_connected_to_it() {

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Held;
+use crate::broker::news::News;
 use crate::model::{Clock, Failure, FailureKind};
 use crate::policy::Freshness;
 
@@ -23,8 +24,8 @@ pub(super) struct Shared {
     view: ArcSwap<LeaseView>,
     /// Told after each swap.
     changed: watch::Sender<()>,
-    /// Told after each swap too, where the lease may need a person.
-    people: Option<watch::Sender<()>>,
+    /// Told after each swap too.
+    news: News,
     /// Somebody wants credentials that are not there.
     pub(super) wake: Notify,
     commands: mpsc::Sender<Command>,
@@ -63,6 +64,8 @@ pub struct LeaseView {
     pub asking: bool,
     /// How often the STS gave credentials.
     pub issuances: u64,
+    /// How often there were none to be had when they were asked for.
+    pub failures: u64,
 }
 
 /// A failure that is still in the way.
@@ -96,13 +99,13 @@ pub enum Unavailable {
 impl Lease {
     pub(super) fn new(
         commands: mpsc::Sender<Command>,
-        people: Option<watch::Sender<()>>,
+        news: News,
         clock: Clock,
     ) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared {
             view: ArcSwap::default(),
             changed: watch::Sender::new(()),
-            people,
+            news,
             wake: Notify::new(),
             commands,
             eager: AtomicBool::new(false),
@@ -266,6 +269,12 @@ impl Lease {
 }
 
 impl LeaseView {
+    /// Whether anybody has wanted it yet.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.asking || self.held.is_some() || self.issuances + self.failures > 0
+    }
+
     /// What is held, if it may still be handed out at `now`.
     #[must_use]
     pub fn usable(&self, now: SystemTime) -> Option<&Arc<Held>> {
@@ -294,9 +303,7 @@ impl Shared {
     pub(super) fn publish(&self, view: LeaseView) {
         self.view.store(Arc::new(view));
         self.changed.send_replace(());
-        if let Some(people) = &self.people {
-            people.send_replace(());
-        }
+        self.news.tell();
     }
 
     pub(super) fn is_eager(&self) -> bool {

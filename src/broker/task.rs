@@ -13,6 +13,7 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::broker::held::Renewal;
 use crate::broker::hop::{SignedHop, signs_in_elsewhere};
 use crate::broker::lease::{Command, Shared};
+use crate::broker::news::News;
 use crate::broker::sealed::Sealed;
 use crate::broker::{Habits, Held, Lease, LeaseView, Trouble};
 use crate::model::{
@@ -59,14 +60,14 @@ impl LeaseTask {
     pub(super) fn new(
         key: &LeaseKey,
         parent: Option<Lease>,
-        people: Option<watch::Sender<()>>,
+        news: News,
         source: Arc<dyn Source>,
         sealed: Option<Sealed>,
         clock: Clock,
         habits: Habits,
     ) -> (Lease, Self) {
         let (sender, commands) = mpsc::channel(COMMANDS);
-        let (lease, shared) = Lease::new(sender, people, clock);
+        let (lease, shared) = Lease::new(sender, news, clock);
         let task = Self {
             shared,
             commands,
@@ -347,6 +348,7 @@ impl LeaseTask {
 
     fn fail(&mut self, mut failure: Failure) {
         let now = self.clock.now();
+        self.view.failures += 1;
         let (kind, wait) = self.failed.count(failure.kind, random());
         failure.kind = kind;
         let until = wait.or_else(|| self.look_again()).map(|wait| now + wait);

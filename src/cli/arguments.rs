@@ -11,8 +11,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::cli::keys::arguments::{Keys, Listing};
 use crate::cli::mfa::arguments::{Enroll, Remove};
+use crate::cli::serve::Serve;
 use crate::model::ProfileName;
-use crate::telemetry;
 
 /// Lends out temporary AWS credentials: assumes roles, keeps their sessions fresh, hands them to any SDK
 #[derive(Parser)]
@@ -109,16 +109,6 @@ pub(super) struct Lending {
     pub(super) control: Control,
 }
 
-/// Arguments of `serve`.
-#[derive(Args)]
-pub(super) struct Serve {
-    #[command(flatten)]
-    pub(super) config: Config,
-    /// How to log [default: journal where systemd listens, else text]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub(super) log_format: Option<LogFormat>,
-}
-
 /// Arguments of `check`.
 #[derive(Args)]
 pub(super) struct Check {
@@ -194,9 +184,12 @@ pub(super) struct Status {
     /// The profile's name; all without one
     #[arg(value_parser = ProfileName::parse)]
     pub(super) profile: Option<ProfileName>,
-    /// Print JSON
+    /// Print JSON; with --watch one document a line
     #[arg(long)]
     pub(super) json: bool,
+    /// Stay, and show every change until the daemon ends
+    #[arg(long)]
+    pub(super) watch: bool,
     #[command(flatten)]
     pub(super) control: Control,
 }
@@ -286,27 +279,6 @@ pub(super) struct Man {
     /// Where to write them; it is made if it is missing
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) directory: PathBuf,
-}
-
-/// How the daemon logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// Journald's own protocol, with fields
-    Journal,
-    /// One JSON object a line
-    Json,
-    /// Lines for people
-    Text,
-}
-
-impl From<LogFormat> for telemetry::LogFormat {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Journal => Self::Journal,
-            LogFormat::Json => Self::Json,
-            LogFormat::Text => Self::Text,
-        }
-    }
 }
 
 /// A shell whose syntax `env` writes.

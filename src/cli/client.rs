@@ -20,7 +20,7 @@ use crate::child;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Complaint, Exit};
 use crate::endpoint::control::wire::{
-    ClientView, ErrorBody, ProfileList, ProfileStatus, Status, Ticket, TicketRequest,
+    Changes, ClientView, ErrorBody, ProfileList, ProfileStatus, Status, Ticket, TicketRequest,
 };
 use crate::files;
 use crate::model::ProfileName;
@@ -42,6 +42,12 @@ impl Daemon {
     /// Who serves, and the state of everything.
     pub(super) fn status(&self) -> Result<Status, ClientFault> {
         self.ask("GET", "/v1/status", b"", SOON)
+    }
+
+    /// How often anything has changed; waits for the next change after that of the number `after`, or half a minute.
+    pub(super) fn changes(&self, after: Option<u64>) -> Result<Changes, ClientFault> {
+        let query = after.map_or_else(String::new, |after| format!("?after={after}"));
+        self.ask("GET", &format!("/v1/changes{query}"), b"", LATER)
     }
 
     /// The profiles that the caller may have.

@@ -85,7 +85,7 @@ fn name(waiting: &Waiting) -> &str {
     clippy::disallowed_methods,
     reason = "a client command has no runtime, and this is its one thread"
 )]
-fn rest(time: Duration) {
+pub(super) fn rest(time: Duration) {
     std::thread::sleep(time);
 }
 

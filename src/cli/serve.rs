@@ -1,22 +1,26 @@
 //! `serve`: the daemon.
 
+mod arguments;
+
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::level_filters::LevelFilter;
 
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::config::Surroundings;
 use crate::daemon::{self, DaemonFault};
+use crate::endpoint::budget::MOST_DESCRIPTORS;
 use crate::systemd::Sockets;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry;
+
+pub(super) use arguments::Serve;
 
 /// Runs the daemon until it is told to stop.
-pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, Complaint> {
+pub(super) fn run(wish: &Serve) -> Result<Exit, Complaint> {
+    let config = wish.config.file.as_deref();
     let sockets = Sockets::take();
     raise_descriptor_limit();
-    telemetry::start(log_format, LevelFilter::INFO);
+    telemetry::start(wish.log_format(), wish.log_level());
     match daemon::serve_until_told(config, &Surroundings::of_process(), sockets) {
         Ok(()) => Ok(Exit::Success),
         Err(DaemonFault::Config(faults)) => {
@@ -28,12 +32,16 @@ pub(super) fn run(config: Option<&Path>, log_format: LogFormat) -> Result<Exit, 
     }
 }
 
-/// Takes as many file descriptors as the machine allows: the usual 1,024 would be used up by the connections of one
-/// door, and nothing left to ask an STS with.
+/// Takes as many file descriptors as are of use and as the machine allows: the usual 1,024 are few for all doors together.
+///
+/// More would do harm: what is started from here inherits the limit, and some programs close every number below it.
 fn raise_descriptor_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // A lower limit serves fewer clients, and serves them well.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let useful = u64::try_from(MOST_DESCRIPTORS).unwrap_or(hard).min(hard);
+        if soft < useful {
+            // A lower limit serves fewer clients, and serves them well.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, useful, hard);
+        }
     }
 }
 

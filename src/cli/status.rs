@@ -1,16 +1,22 @@
 //! `status`: what the daemon holds, and how it stands with each profile.
 
+mod picture;
+mod watch;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::SystemTime;
 
 use crate::cli::client::Daemon;
 use crate::cli::exit::{Complaint, Exit};
+use crate::cli::status::picture::{Picture, look};
 use crate::cli::{print, table};
 use crate::endpoint::control::wire::{
     ConfigurationStatus, ProfileState, ProfileStatus, Status, StoreStatus, StsStatus,
 };
 use crate::model::{Clock, ProfileName, Skew};
+
+pub(super) use watch::run as watch;
 
 /// Prints the state of all profiles, or of one, by which it then exits.
 pub(super) fn run(
@@ -18,16 +24,13 @@ pub(super) fn run(
     profile: Option<&ProfileName>,
     json: bool,
 ) -> Result<Exit, Complaint> {
+    let picture = look(daemon, profile)?;
     let now = Clock::system().now();
-    let Some(profile) = profile else {
-        let status = daemon.status()?;
-        print::report(&if json { print::json(&status) } else { render(&status, now) })?;
-        return Ok(Exit::Success);
-    };
-    let status = daemon.profile_status(profile)?;
-    let text = if json { print::json(&status) } else { render_profile(&status, now) };
-    print::report(&text)?;
-    Ok(status.state.into())
+    print::report(&if json { print::json(&picture) } else { picture.text(now) })?;
+    Ok(match picture {
+        Picture::All(_) => Exit::Success,
+        Picture::One(profile) => profile.state.into(),
+    })
 }
 
 /// The state's word, as people say it.

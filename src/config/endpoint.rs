@@ -43,6 +43,20 @@ pub enum EndpointKind {
         /// Which versions of the protocol are served.
         http_tokens: HttpTokens,
     },
+    /// Metrics and health.
+    Metrics,
+}
+
+impl EndpointKind {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Imds { .. } => "imds",
+            Self::Metrics => "metrics",
+        }
+    }
 }
 
 /// Whether a metadata client must fetch a token first; AWS's own `HttpTokens`.
@@ -91,6 +105,7 @@ pub(super) struct Raw {
 enum RawKind {
     Container,
     Imds { profiles: Vec<At<String>>, http_tokens: HttpTokens },
+    Metrics,
 }
 
 impl Raw {
@@ -110,6 +125,7 @@ impl Raw {
                 profiles: profiles.iter().filter_map(resolve).collect(),
                 http_tokens,
             },
+            RawKind::Metrics => EndpointKind::Metrics,
         };
         EndpointConfig { name: self.name, listen: self.listen, kind }
     }
@@ -162,28 +178,23 @@ fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, 
 
     let Some(kind) = kind else {
         let fault = Fault::error(span, "an endpoint without `kind`");
-        context.findings.add(fault.help("write kind = \"container\" or kind = \"imds\"").absence());
+        let help = "write kind = \"container\", kind = \"imds\" or kind = \"metrics\"";
+        context.findings.add(fault.help(help).absence());
         return None;
     };
-    let is_imds = match kind.value.as_str() {
-        "container" => false,
-        "imds" => true,
-        other => {
-            let (title, help) = if other == "metrics" {
-                ("`kind = \"metrics\"` is not supported by this version".to_owned(), "take it out")
-            } else {
-                (format!("there is no kind {}", quoted(other)), "write \"container\" or \"imds\"")
-            };
-            context.findings.add(Fault::error(kind.span, title).help(help));
-            return None;
-        }
-    };
+    let is_imds = kind.value == "imds";
+    if !is_imds && !matches!(kind.value.as_str(), "container" | "metrics") {
+        let title = format!("there is no kind {}", quoted(&kind.value));
+        let help = "write \"container\", \"imds\" or \"metrics\"";
+        context.findings.add(Fault::error(kind.span, title).help(help));
+        return None;
+    }
     let place = address.as_ref().or(socket.as_ref()).map(|at| at.span.clone());
     let place_span = place.unwrap_or_else(|| kind.span.clone());
     let name_span = name.as_ref().map_or_else(|| kind.span.clone(), |name| name.span.clone());
     let name = name.map_or_else(|| kind.value.clone(), |name| checked_name(name, context));
     // A fault that is taken down keeps nothing else from being looked at: whatever stands here is not used.
-    let listen = listen(address, socket, is_imds, &kind, context).unwrap_or(Listen::FreePort);
+    let listen = listen(address, socket, &kind, context).unwrap_or(Listen::FreePort);
     let kind = if is_imds {
         let profiles = imds_profiles(profiles, &kind, context).unwrap_or_default();
         RawKind::Imds { profiles, http_tokens: tokens(http_tokens, context) }
@@ -193,12 +204,19 @@ fn read_one(mut table: Cursor<'_>, context: &Context<'_>) -> Option<(Raw, Span, 
             ("http_tokens", http_tokens.map(|at| at.span)),
         ] {
             if let Some(span) = span {
-                let title = format!("a container endpoint takes no `{key}`");
-                let help = "take it out: the ticket that a client brings names the profile";
+                let (article, help) = if kind.value == "metrics" {
+                    ("a metrics", "take it out: it lends nothing")
+                } else {
+                    (
+                        "a container",
+                        "take it out: the ticket that a client brings names the profile",
+                    )
+                };
+                let title = format!("{article} endpoint takes no `{key}`");
                 context.findings.add(Fault::error(span, title).help(help));
             }
         }
-        RawKind::Container
+        if kind.value == "metrics" { RawKind::Metrics } else { RawKind::Container }
     };
     Some((Raw { name, listen, kind }, name_span, place_span))
 }
@@ -215,20 +233,26 @@ fn checked_name(name: At<String>, context: &Context<'_>) -> String {
 fn listen(
     address: Option<At<String>>,
     socket: Option<At<String>>,
-    is_imds: bool,
     kind: &At<String>,
     context: &Context<'_>,
 ) -> Option<Listen> {
     match (address, socket) {
         (Some(address), None) => listen_address(&address, context),
         (None, Some(socket)) => listen_socket(socket, context),
-        (None, None) if is_imds => {
-            let fault = Fault::error(kind.span.clone(), "an IMDS endpoint without an address");
-            let help = "write address = \"127.0.0.1:9912\", or socket = \"NAME\" for a socket of systemd's";
+        (None, None) if kind.value == "container" => Some(Listen::FreePort),
+        (None, None) => {
+            let (title, address) = if kind.value == "imds" {
+                ("an IMDS endpoint without an address", "127.0.0.1:9912")
+            } else {
+                ("a metrics endpoint without an address", "127.0.0.1:9913")
+            };
+            let help = format!(
+                "write address = \"{address}\", or socket = \"NAME\" for a socket of systemd's"
+            );
+            let fault = Fault::error(kind.span.clone(), title);
             context.findings.add(fault.help(help).absence());
             None
         }
-        (None, None) => Some(Listen::FreePort),
         (Some(_), Some(socket)) => {
             let fault =
                 Fault::error(socket.span, "an endpoint has either an `address` or a `socket`");

@@ -46,7 +46,7 @@ fn metadata_endpoints<'a>(config: &'a Config, plan: &Plan) -> impl Iterator<Item
         EndpointKind::Imds { profiles, .. } if profiles.contains(&plan.profile) => {
             Some(endpoint.name.as_str())
         }
-        EndpointKind::Imds { .. } | EndpointKind::Container => None,
+        EndpointKind::Imds { .. } | EndpointKind::Container | EndpointKind::Metrics => None,
     })
 }
 
@@ -102,6 +102,13 @@ fn write_endpoint(text: &mut String, endpoint: &EndpointConfig) -> fmt::Result {
                 HttpTokens::Required => "any local process that fetches a token",
             };
             writeln!(text, "  serves {asks}, whatever its user: {}", list(profiles))
+        }
+        EndpointKind::Metrics => {
+            writeln!(text, "  metrics endpoint on {place}")?;
+            writeln!(
+                text,
+                "  tells any local process the names of profiles and how they are, and lends nothing"
+            )
         }
     }
 }

@@ -6,10 +6,12 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::endpoint::Closed;
+use crate::endpoint::budget::{Budget, Purpose};
 use crate::endpoint::listener::{ControlDoor, TcpDoor};
 use crate::endpoint::server::{Shutdown, serve};
 use crate::model::Channel;
 use crate::systemd::Sockets;
+use crate::telemetry::meters::Meters;
 
 /// Answers whoever waits at `sockets` that there is no daemon, and `why`.
 ///
@@ -20,15 +22,17 @@ pub(super) async fn turn_away(sockets: &Sockets, why: &str) {
     let closed = Closed::new(why);
     let (stop, shutdown) = Shutdown::new();
     let mut serving = JoinSet::new();
+    let (budget, meters) = (Budget::of_process(), Meters::default());
+    let (room, meter) = (|| budget.room(Purpose::Lending), || meters.door("closed"));
     for (name, socket) in sockets.tcp_sockets() {
         let channel = if name == "imds" { Channel::Imds } else { Channel::Container };
         if let Ok(door) = TcpDoor::adopt(socket, channel) {
-            serving.spawn(serve(door, closed.clone().into(), shutdown.clone()));
+            serving.spawn(serve(door, closed.clone().into(), room(), meter(), shutdown.clone()));
         }
     }
     for socket in sockets.unix_sockets() {
         if let Ok(door) = ControlDoor::adopt(socket) {
-            serving.spawn(serve(door, closed.clone().into(), shutdown.clone()));
+            serving.spawn(serve(door, closed.clone().into(), room(), meter(), shutdown.clone()));
         }
     }
     if serving.is_empty() {

@@ -17,13 +17,15 @@ use crate::daemon::notice;
 use crate::daemon::standing::Standing;
 use crate::daemon::state::{StateDirectory, StateFault};
 use crate::daemon::{DaemonFault, report, store_key};
+use crate::endpoint::budget::{Budget, Purpose};
 use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach};
-use crate::endpoint::{About, Control, Desk};
+use crate::endpoint::{About, Control, Desk, Health, Metrics};
 use crate::model::{Clock, Plan};
 use crate::policy::Access;
 use crate::source::Source;
 use crate::systemd::Sockets;
+use crate::telemetry::meters::Meters;
 
 /// The parts of a running daemon. What is done with them is done by one task.
 #[derive(Debug)]
@@ -84,13 +86,20 @@ impl House {
         let habits = Habits { idle: settings.idle, mfa_warning: settings.mfa_warning };
         let broker = Broker::with_store(plans, Arc::clone(&source), store, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
-        let fittings = Fittings { desk, key, epoch };
+        let budget = Budget::of_process();
+        let meters = Meters::default();
+        source.count_with(meters.sts());
+        let health = Health::new(clock.now());
+        let metrics = Metrics { broker: broker.clone(), meters, health };
+        let fittings = Fittings { desk, key, epoch, budget, metrics };
         let standing = Standing::new(path.as_deref(), clock.now());
         listeners.serve(next, &fittings);
         listeners.warn_of_unserved();
-        let Fittings { desk, key, epoch } = fittings.clone();
-        let about = standing.subscribe();
-        listeners.serve_control(door, Control { desk, key, epoch, about, started: clock.now() });
+        let Fittings { desk, key, epoch, budget, metrics } = fittings.clone();
+        let room = budget.room(Purpose::Control);
+        let (desk, about, started) = (desk.within(&room), standing.subscribe(), clock.now());
+        let control = Control { desk, key, epoch, about, started, metrics };
+        listeners.serve_control(door, control, room);
         let house = Self { settings, said, source, broker, fittings, listeners, standing, seeking };
         house.tell_where();
         Ok(house)
@@ -178,6 +187,7 @@ impl House {
 
     /// Closes the listeners, then ends the leases.
     pub(super) async fn close(mut self) {
+        self.fittings.metrics.health.end();
         self.listeners.drain().await;
         self.seeking.shutdown().await;
         self.broker.stop().await;

@@ -12,13 +12,15 @@ use crate::config::{EndpointConfig, EndpointKind, HttpTokens, Listen};
 use crate::daemon::DaemonFault;
 use crate::daemon::change::{self, Running, Step};
 use crate::daemon::state::StateDirectory;
+use crate::endpoint::budget::{Budget, Purpose, Room};
 use crate::endpoint::control::wire::EndpointStatus;
-use crate::endpoint::listener::{ControlDoor, TcpDoor};
+use crate::endpoint::listener::{ControlDoor, Door, TcpDoor};
 use crate::endpoint::server::{Shutdown, Stop, serve};
-use crate::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds};
+use crate::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds, Metrics};
 use crate::model::Channel;
 use crate::seal::Key;
 use crate::systemd::Sockets;
+use crate::telemetry::meters::DoorMeter;
 
 /// What every endpoint is made with.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Fittings {
     pub(super) desk: Desk,
     pub(super) key: Key,
     pub(super) epoch: Epoch,
+    pub(super) budget: Budget,
+    pub(super) metrics: Metrics,
 }
 
 /// All listeners, and the tasks that serve them.
@@ -128,9 +132,16 @@ impl Listeners {
     }
 
     fn serve_one(&mut self, endpoint: &EndpointConfig, door: TcpDoor, fittings: &Fittings) -> Stop {
-        let Fittings { desk, key, epoch } = fittings.clone();
+        let Fittings { desk, key, epoch, budget, metrics } = fittings.clone();
+        let room = budget.room(match endpoint.kind {
+            EndpointKind::Container | EndpointKind::Imds { .. } => Purpose::Lending,
+            EndpointKind::Metrics => Purpose::Metrics,
+        });
+        let (desk, meter) = (desk.within(&room), metrics.meters.door(&endpoint.name));
         match &endpoint.kind {
-            EndpointKind::Container => self.spawn(door, Container { desk, key, epoch }),
+            EndpointKind::Container => {
+                self.spawn(door, Container { desk, key, epoch }, room, meter)
+            }
             EndpointKind::Imds { profiles, http_tokens } => {
                 let imds = Imds {
                     name: endpoint.name.clone(),
@@ -139,21 +150,27 @@ impl Listeners {
                     desk,
                     key,
                 };
-                self.spawn(door, imds)
+                self.spawn(door, imds, room, meter)
             }
+            EndpointKind::Metrics => self.spawn(door, metrics, room, meter),
         }
     }
 
     /// Serves `control` at `door`, as long as the daemon lives.
-    pub(super) fn serve_control(&mut self, door: ControlDoor, control: Control) {
-        let (stop, shutdown) = Shutdown::new();
-        self.serving.spawn(serve(door, Arc::new(control), shutdown));
-        self.control = Some(stop);
+    pub(super) fn serve_control(&mut self, door: ControlDoor, control: Control, room: Room) {
+        let meter = control.metrics.meters.door("control");
+        self.control = Some(self.spawn(door, control, room, meter));
     }
 
-    fn spawn(&mut self, door: TcpDoor, endpoint: impl Endpoint) -> Stop {
+    fn spawn(
+        &mut self,
+        door: impl Door,
+        endpoint: impl Endpoint,
+        room: Room,
+        meter: DoorMeter,
+    ) -> Stop {
         let (stop, shutdown) = Shutdown::new();
-        self.serving.spawn(serve(door, Arc::new(endpoint), shutdown));
+        self.serving.spawn(serve(door, Arc::new(endpoint), room, meter, shutdown));
         stop
     }
 
@@ -184,7 +201,7 @@ impl Listeners {
     pub(super) fn statuses(&self) -> Vec<EndpointStatus> {
         let status = |listener: &Listener| EndpointStatus {
             name: listener.endpoint.name.clone(),
-            kind: kind(&listener.endpoint).to_owned(),
+            kind: listener.endpoint.kind.as_str().to_owned(),
             address: listener.address.to_string(),
         };
         self.running.iter().map(status).collect()
@@ -271,13 +288,7 @@ fn channel(endpoint: &EndpointConfig) -> Channel {
     match endpoint.kind {
         EndpointKind::Container => Channel::Container,
         EndpointKind::Imds { .. } => Channel::Imds,
-    }
-}
-
-fn kind(endpoint: &EndpointConfig) -> &'static str {
-    match endpoint.kind {
-        EndpointKind::Container => "container",
-        EndpointKind::Imds { .. } => "imds",
+        EndpointKind::Metrics => Channel::Metrics,
     }
 }
 

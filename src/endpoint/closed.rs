@@ -48,7 +48,7 @@ impl Endpoint for Closed {
             Channel::Container => {
                 reply::error(No::NotNow(SOON), serde_json::to_vec(&body()).unwrap_or_default())
             }
-            Channel::Imds => reply::bare(No::NotNow(SOON)),
+            Channel::Imds | Channel::Metrics => reply::bare(No::NotNow(SOON)),
         }
     }
 }

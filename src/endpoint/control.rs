@@ -8,7 +8,7 @@ mod refusal;
 mod view;
 pub mod wire;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -19,15 +19,16 @@ use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use crate::broker::{Form, Lease};
 use crate::endpoint::control::refusal::{
-    Denied, bad_request, forbidden, misconfigured, unavailable,
+    Denied, bad_request, crowded, forbidden, misconfigured, unavailable,
 };
 use crate::endpoint::control::view::{client, entry, nearest, status, store, sts, ticket};
 use crate::endpoint::control::wire::{
-    ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
+    Changes, ErrorBody, ProfileList, ProfileStatus, Reason, Status, TicketRequest,
 };
 use crate::endpoint::desk::{Desk, Granted, Turned};
 use crate::endpoint::guard;
@@ -35,10 +36,12 @@ use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render;
 use crate::endpoint::reply::{self, Reply};
 use crate::endpoint::ticket::TicketClaims;
-use crate::endpoint::{About, Endpoint, Epoch};
+use crate::endpoint::{About, Endpoint, Epoch, Metrics};
 use crate::model::{Caller, ProfileName, timestamp};
 use crate::policy::Action;
 use crate::seal::Key;
+
+pub(super) use view::state;
 
 /// The control endpoint.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ pub struct Control {
     pub about: watch::Receiver<About>,
     /// When the daemon started.
     pub started: SystemTime,
+    /// What it tells monitoring.
+    pub metrics: Metrics,
 }
 
 impl Endpoint for Control {
@@ -77,6 +82,10 @@ impl Control {
                 expect(request, &Method::GET)?;
                 Ok(answer(&self.status(caller)))
             }
+            ["v1", "changes"] => {
+                expect(request, &Method::GET)?;
+                self.changes(request).await
+            }
             ["v1", "profiles"] => {
                 expect(request, &Method::GET)?;
                 Ok(answer(&self.profiles(caller)))
@@ -84,6 +93,13 @@ impl Control {
             ["v1", "waiting"] => {
                 expect(request, &Method::GET)?;
                 Ok(answer(&self.waiting(caller)))
+            }
+            ["metrics" | "healthz" | "readyz"] => {
+                expect(request, &Method::GET)?;
+                let visible: BTreeSet<_> =
+                    self.visible(caller).into_iter().map(|it| it.plan.profile.clone()).collect();
+                let answer = self.metrics.tell(request, |profile| visible.contains(profile));
+                answer.ok_or_else(|| bad_request("there is nothing at this path").into())
             }
             ["v1", "logout"] => {
                 expect(request, &Method::POST)?;
@@ -116,6 +132,10 @@ impl Control {
         };
         expect(request, &method)?;
         let (granted, lease) = self.lease(caller, name, action)?;
+        let _wait = match verb {
+            "forget" | "login" | "refresh" => Some(self.desk.wait().ok_or_else(crowded)?),
+            _ => None,
+        };
         match verb {
             "client" => return Ok(answer(&client(&granted.plan))),
             "credentials" => {
@@ -213,6 +233,36 @@ impl Control {
         }
     }
 
+    /// Waits until there is something else to see than the caller has seen, or until the daemon ends.
+    async fn changes(&self, request: &Parts) -> Result<Reply, Denied> {
+        let after = match request.uri.query() {
+            None => None,
+            Some(query) => {
+                let after =
+                    query.strip_prefix("after=").and_then(|number| number.parse::<u64>().ok());
+                Some(after.ok_or_else(|| bad_request("the query is no after=NUMBER"))?)
+            }
+        };
+        let mut changes = self.desk.broker().changes();
+        let health = &self.metrics.health;
+        if let Some(after) = after {
+            let _wait = self.desk.wait().ok_or_else(crowded)?;
+            let another = async {
+                // An error says that there will be none.
+                let _ = changes.wait_for(|change| *change != after).await;
+                // Where one thing changes, others do.
+                sleep(SETTLED).await;
+            };
+            tokio::select! {
+                () = another => {}
+                () = health.ended() => {}
+                () = sleep(PATIENCE) => {}
+            }
+        }
+        let change = *changes.borrow();
+        Ok(answer(&Changes { change, ending: health.is_ending() }))
+    }
+
     fn profiles(&self, caller: &Caller) -> ProfileList {
         let visible = self.visible(caller);
         ProfileList { profiles: visible.iter().map(|granted| entry(&granted.plan)).collect() }
@@ -271,6 +321,9 @@ fn answer(content: &impl Serialize) -> Reply {
 
 /// `credbroker process` has 20 seconds before its own callers give up (contract C).
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long is waited for a second change after the first.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// Twelve hours.
 const MAX_TICKET_SECONDS: u64 = 12 * 60 * 60;

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
+use crate::endpoint::budget::{Budget, Purpose, Room, Wait};
 use crate::model::{Caller, Channel, Failure, FailureKind, Plan, ProfileName};
 use crate::policy::{Access, Action, Decision, Grant};
 
@@ -15,6 +16,8 @@ use crate::policy::{Access, Action, Decision, Grant};
 pub struct Desk {
     access: Arc<ArcSwap<Access>>,
     broker: Broker,
+    /// That of the door before it.
+    room: Room,
 }
 
 /// A profile that the caller may have.
@@ -52,7 +55,8 @@ impl Desk {
     /// A desk that lends what `broker` holds to whom `access` allows.
     #[must_use]
     pub fn new(access: Access, broker: Broker) -> Self {
-        Self { access: Arc::new(ArcSwap::from_pointee(access)), broker }
+        let room = Budget::default().room(Purpose::Lending);
+        Self { access: Arc::new(ArcSwap::from_pointee(access)), broker, room }
     }
 
     /// Puts `access` in the place of the rules in force, for all clones of this. Requests that are under way are decided
@@ -62,6 +66,12 @@ impl Desk {
         if !access.is_as(&before) {
             self.access.store(Arc::new(access.after(&before)));
         }
+    }
+
+    /// The same desk behind a door with `room`, of whose connections no more may wait than it has places for.
+    #[must_use]
+    pub fn within(&self, room: &Room) -> Self {
+        Self { room: room.clone(), ..self.clone() }
     }
 
     pub(super) fn broker(&self) -> &Broker {
@@ -118,7 +128,8 @@ impl Desk {
         self.broker.lease(&granted.grant)
     }
 
-    /// The credentials of what was granted, which are waited for no longer than `patience`, and the grant written down.
+    /// The credentials of what was granted, which are waited for no longer than `patience`, and not at all
+    /// where too many wait already; and the grant written down.
     pub(super) async fn lend(
         &self,
         caller: &Caller,
@@ -126,7 +137,10 @@ impl Desk {
         lease: &Lease,
         patience: Duration,
     ) -> Result<Arc<Held>, Empty> {
+        let wait = self.room.wait();
+        let patience = if wait.is_some() { patience } else { Duration::ZERO };
         let held = lease.credentials(patience).await?;
+        drop(wait);
         // The rules may be others than when the wait began.
         let profile = &granted.plan.profile;
         if !self.access.load().gave(&granted.grant) {
@@ -134,6 +148,11 @@ impl Desk {
         }
         Self::note_lent(caller, profile, &held);
         Ok(held)
+    }
+
+    /// A place for a request that waits; `None` where too many do.
+    pub(super) fn wait(&self) -> Option<Wait<'_>> {
+        self.room.wait()
     }
 
     /// Writes down that the caller gets `held`.
@@ -203,6 +222,7 @@ fn channel(caller: &Caller) -> &'static str {
         Channel::Container => "container",
         Channel::Control => "control",
         Channel::Imds => "imds",
+        Channel::Metrics => "metrics",
     }
 }
 

@@ -45,6 +45,16 @@ pub(super) fn json(body: impl Into<Bytes>) -> Reply {
     reply(StatusCode::OK, Some(JSON), body.into())
 }
 
+/// Yes, as a document of another type.
+pub(super) fn document(content_type: HeaderValue, body: impl Into<Bytes>) -> Reply {
+    reply(StatusCode::OK, Some(content_type), body.into())
+}
+
+/// No, as a probe is told it: in plain text, and 503.
+pub(super) fn unwell(text: impl Into<Bytes>) -> Reply {
+    refusal(No::NotNow(Duration::ZERO), Some(TEXT), text.into())
+}
+
 /// No, without a word: CRT takes the body of an IMDS error for the value it asked for (contract A.2).
 pub(super) fn bare(no: No) -> Reply {
     refusal(no, None, Bytes::new())

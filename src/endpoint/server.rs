@@ -1,217 +1,167 @@
-//! HTTP/1.1 over any stream, within limits, and the loop that takes streams from a door.
+//! The loop that takes streams from a door, and how many it has at once.
 //!
-//! A connection that begins no request in time is closed, whatever keeps it: a head that trickles, an answer that nobody
-//! reads, or idleness. Every connection is a task of the [`serve`] that accepted it, and ends with it.
+//! Every connection is a task of the [`serve`] that accepted it, and ends with it. A door that is full lets go whoever has
+//! kept it waiting for longest, so that clients who say nothing, however many, keep out nobody who has something to ask.
 
-use std::convert::Infallible;
-use std::pin::pin;
+mod connection;
+mod crowd;
+mod pulse;
+mod shutdown;
+
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use crate::endpoint::Endpoint;
+use crate::endpoint::budget::Room;
 use crate::endpoint::listener::Door;
+use crate::endpoint::server::connection::converse;
+use crate::endpoint::server::crowd::{Crowd, GRACE};
+use crate::endpoint::server::pulse::Pulse;
 use crate::model::Caller;
+use crate::telemetry::meters::{DoorMeter, Meters};
+
+pub use shutdown::{Shutdown, Stop};
 
 /// Serves whoever comes by `door` until `shutdown` begins, then lets the requests that are under way finish.
 ///
-/// Over 2,048 connections at once, further ones are closed as they come.
-pub async fn serve<D: Door, E: Endpoint>(door: D, endpoint: Arc<E>, mut shutdown: Shutdown) {
-    let roll = Arc::clone(&shutdown.roll);
-    let mut connections = JoinSet::new();
-    let mut full = false;
+/// There are never more connections than `room` has. One more is taken in the place of the one that has kept its client's
+/// next request, or has left its answer, for longest; where all are being answered, it waits in the kernel's queue.
+pub async fn serve<D: Door, E: Endpoint>(
+    door: D,
+    endpoint: Arc<E>,
+    room: Room,
+    meter: DoorMeter,
+    mut shutdown: Shutdown,
+) {
+    let meter = Arc::new(meter);
+    let origin = Instant::now();
+    let mut tasks = JoinSet::new();
+    let mut crowd = Crowd::default();
+    let mut told = Told::default();
+    let roll = shutdown.clone();
     loop {
+        let limit = room.connections();
+        meter.has_places(limit);
+        // Those who were let go have their descriptors until their tasks have ended.
+        let is_open =
+            tasks.len() < limit || tasks.len() == crowd.len() && crowd.can_yield(Instant::now());
         let accepted = tokio::select! {
             // Those who have gone make room before the next comes in.
             biased;
             () = shutdown.begun() => break,
             () = roll.called() => continue,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
-                    error!(%error, "the task of a connection died");
-                }
+            Some(ended) = tasks.join_next_with_id() => {
+                leave(&mut crowd, ended);
                 continue;
             }
-            accepted = door.accept() => accepted,
+            accepted = door.accept(), if is_open => accepted,
+            () = sleep(GRACE), if !is_open => continue,
         };
         match accepted {
-            Ok((stream, caller)) if connections.len() < MAX_CONNECTIONS => {
-                full = false;
+            Ok((stream, caller)) => {
+                told.accepted(crowd.len(), limit);
+                if crowd.len() >= limit && crowd.yield_one(Instant::now()) {
+                    told.full(limit);
+                    meter.cut_for_room();
+                }
+                let pulse = Arc::new(Pulse::new(origin));
                 let endpoint = Arc::clone(&endpoint);
                 let shutdown = shutdown.clone();
-                connections.spawn(async move {
-                    serve_connection(stream, &*endpoint, &caller, shutdown).await;
+                let (watched, meter) = (Arc::clone(&pulse), Arc::clone(&meter));
+                let task = tasks.spawn(async move {
+                    let _open = meter.opened();
+                    converse(stream, &*endpoint, &caller, &watched, &meter, shutdown).await;
                 });
+                crowd.enter(pulse, task);
             }
-            Ok(_) if full => {}
-            Ok(_) => {
-                full = true;
-                warn!(connections = MAX_CONNECTIONS, "no more connections are taken for now");
-            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                // Mostly: no more file descriptors. Asking again at once would spin.
-                warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
+                meter.not_accepted();
+                told.failed(&error);
+                if is_scarcity(&error) && crowd.yield_one(Instant::now()) {
+                    meter.cut_for_room();
+                }
+                // What knocks is still there, so that asking again at once would spin.
+                tokio::select! {
+                    () = shutdown.begun() => break,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
             }
         }
     }
     drop(door);
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Serves the requests of one connection until it is closed from either side.
-pub async fn serve_connection<S, E>(
-    stream: S,
-    endpoint: &E,
-    caller: &Caller,
-    mut shutdown: Shutdown,
-) where
+pub async fn serve_connection<S, E>(stream: S, endpoint: &E, caller: &Caller, shutdown: Shutdown)
+where
     S: AsyncRead + AsyncWrite + Send + Unpin,
     E: Endpoint,
 {
-    let begun = AtomicU64::new(0);
-    let another = Notify::new();
-    let service = service_fn(|request| {
-        begun.fetch_add(1, Ordering::Relaxed);
-        another.notify_one();
-        let answer = endpoint.answer(request, caller);
-        async { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = http1::Builder::new()
-        // The wall clock is read in one place, and no SDK looks at the date of an endpoint.
-        .auto_date_header(false)
-        .header_read_timeout(None)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let mut deadline = pin!(sleep(FIRST_REQUEST));
-    let mut served = 0;
-    let mut draining = false;
-    let mut closing = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "a connection broke");
-                }
-                return;
-            }
-            () = shutdown.begun(), if !draining => {
-                draining = true;
-                // A connection on which nothing has come yet would be closed at once, and its request may be on the way.
-                closing = begun.load(Ordering::Relaxed) > 0;
-                if closing {
-                    connection.as_mut().graceful_shutdown();
-                }
-                deadline.as_mut().reset(Instant::now() + if closing { DRAIN } else { JUST_COME });
-            }
-            () = another.notified(), if draining && !closing => {
-                closing = true;
-                connection.as_mut().graceful_shutdown();
-                deadline.as_mut().reset(Instant::now() + DRAIN);
-            }
-            () = deadline.as_mut() => {
-                let count = begun.load(Ordering::Relaxed);
-                if draining || count == served {
-                    return;
-                }
-                served = count;
-                deadline.as_mut().reset(Instant::now() + IDLE);
+    let (pulse, meter) = (Pulse::new(Instant::now()), Meters::default().door("none"));
+    converse(stream, endpoint, caller, &pulse, &meter, shutdown).await;
+}
+
+fn leave(crowd: &mut Crowd, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+    match ended {
+        Ok((task, ())) => crowd.leave(task),
+        Err(error) => {
+            crowd.leave(error.id());
+            if !error.is_cancelled() {
+                error!(%error, "the task of a connection died");
             }
         }
     }
 }
 
-/// The word that serving ends, as those who serve hear it; cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct Shutdown {
-    word: watch::Receiver<bool>,
-    roll: Arc<Roll>,
+/// Whether a connection could not be taken because the process or the machine has too much open, which closing one mends.
+fn is_scarcity(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw).is_some_and(|errno| {
+        matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+    })
 }
 
-/// The word that serving ends, as it is given: by [`Stop::now`], or by dropping this.
-#[derive(Debug)]
-pub struct Stop {
-    word: watch::Sender<bool>,
-    roll: Arc<Roll>,
+/// What has been said of a door, so that it is said once.
+#[derive(Default)]
+struct Told {
+    full: bool,
+    failing: bool,
 }
 
-/// Whether somebody still serves: calls, and answers to them.
-#[derive(Debug, Default)]
-struct Roll {
-    call: Notify,
-    answer: Notify,
-}
-
-impl Shutdown {
-    /// A word that has not been given yet, and who gives it.
-    #[must_use]
-    pub fn new() -> (Stop, Self) {
-        let (stop, shutdown) = watch::channel(false);
-        let roll = Arc::<Roll>::default();
-        (Stop { word: stop, roll: Arc::clone(&roll) }, Self { word: shutdown, roll })
+impl Told {
+    fn accepted(&mut self, connections: usize, limit: usize) {
+        if self.failing {
+            debug!("connections can be accepted again");
+        }
+        self.failing = false;
+        self.full &= connections >= limit / 2;
     }
 
-    /// Waits until the word is given.
-    pub async fn begun(&mut self) {
-        // An error says that nobody is left to give it.
-        let _ = self.word.wait_for(|stop| *stop).await;
+    fn full(&mut self, connections: usize) {
+        if !self.full {
+            warn!(
+                connections,
+                "all places are taken: whoever waits for longest makes room for who comes"
+            );
+        }
+        self.full = true;
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        if !self.failing {
+            warn!(%error, "a connection could not be accepted");
+        }
+        self.failing = true;
     }
 }
-
-impl Roll {
-    /// Waits for a call, and answers it.
-    async fn called(&self) {
-        self.call.notified().await;
-        self.answer.notify_one();
-    }
-}
-
-impl Stop {
-    /// Gives the word.
-    pub fn now(&self) {
-        self.word.send_replace(true);
-    }
-
-    /// Waits until the loop of [`serve`] has answered a call, which it does before it accepts another connection.
-    pub async fn answered(&self) {
-        self.roll.call.notify_one();
-        self.roll.answer.notified().await;
-    }
-}
-
-/// Connections at once on one door: twice as many as the thousand clients that one machine is measured with, and at
-/// some 20 KiB each no more than 40 MiB.
-const MAX_CONNECTIONS: usize = 2048;
-
-/// Request line and headers. The largest are a ticket of 760 characters and a proxy's baggage.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-
-/// SDKs send about ten.
-const MAX_HEADERS: usize = 64;
-
-/// Within what a new connection sends its first request; local clients need microseconds.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
-
-/// After how long without a new request a connection is closed; at the latest after twice that. It is far longer than
-/// any answer takes (20 s on the control socket), and longer than clients keep idle connections for such an address.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// How long the requests that are under way may take at the end.
-const DRAIN: Duration = Duration::from_secs(5);
-
-/// How long a connection that has just come may take at the end to send its request; local clients need microseconds.
-const JUST_COME: Duration = Duration::from_millis(500);
 
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -20,4 +20,6 @@ pub enum Channel {
     Control,
     /// An IMDS endpoint: any local process that fetches a token, as on EC2.
     Imds,
+    /// A metrics endpoint: any local process.
+    Metrics,
 }

@@ -64,7 +64,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotThisWay => "this endpoint lends credentials and does nothing else",
+            Self::NotThisWay => "this endpoint does nothing of the kind",
             Self::Unknown => "nothing vouches for the caller's user",
             Self::WrongUser => "the caller is neither the daemon's user nor root",
         })
@@ -117,9 +117,8 @@ impl Access {
     fn check(&self, caller: &Caller, action: Action) -> Result<(), Refusal> {
         match (caller.channel, action) {
             (Channel::Imds, Action::Use) => Ok(()),
-            (Channel::Imds | Channel::Container, Action::Login | Action::Manage) => {
-                Err(Refusal::NotThisWay)
-            }
+            (Channel::Imds | Channel::Container, Action::Login | Action::Manage)
+            | (Channel::Metrics, _) => Err(Refusal::NotThisWay),
             (Channel::Control, _) | (Channel::Container, Action::Use) => match caller.uid {
                 None => Err(Refusal::Unknown),
                 Some(uid) if self.is_owner(uid) => Ok(()),
@@ -183,6 +182,15 @@ mod tests {
         let next = Access::new(1001).after(&access);
         assert!(access.gave(&grant) && !next.gave(&grant));
         assert!(!next.is_as(&access) && next.is_as(&Access::new(1001)));
+    }
+
+    #[test]
+    fn a_metrics_endpoint_lends_nothing_to_anybody() {
+        for action in [Action::Login, Action::Manage, Action::Use] {
+            for uid in [None, Some(0), Some(1000)] {
+                assert_eq!(decide(uid, Channel::Metrics, action), Err(Refusal::NotThisWay));
+            }
+        }
     }
 
     #[test]

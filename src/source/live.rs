@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use crate::model::{
     Base, Call, Clock, CodeSource, Failure, FailureKind, Hop, MfaDevice, SessionCredentials, Signer,
@@ -15,6 +16,7 @@ use crate::source::{
     Asking, Codes, Oidc, People, Providers, Source, Sts, StsState, Turn, key, token,
 };
 use crate::store::Store;
+use crate::telemetry::meters::StsMeter;
 
 /// A [`Source`] of real keys, real tokens, real people and a real STS.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Live {
     people: People,
     providers: Providers,
     sts: Sts,
+    meter: OnceLock<StsMeter>,
 }
 
 impl Live {
@@ -36,13 +39,31 @@ impl Live {
     /// The same, which asks `providers` for what others give.
     #[must_use]
     pub fn with(sts: Sts, codes: Codes, oidc: Oidc, providers: Providers) -> Arc<Self> {
-        Arc::new(Self { people: People { codes, oidc }, providers, sts })
+        let people = People { codes, oidc };
+        Arc::new(Self { people, providers, sts, meter: OnceLock::new() })
     }
 
     /// A source that asks over the network and keeps what it must in the state directory `state`.
     #[must_use]
     pub fn of_state(state: &Path, clock: Clock) -> Arc<Self> {
         Self::new(Sts::new(clock), Codes::open(state, clock), Oidc::new(clock))
+    }
+
+    /// The outcome of a call to an STS, which is counted.
+    async fn counted<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let outcome = call.await;
+        if let Some(meter) = self.meter.get() {
+            meter.took(operation, began.elapsed());
+            if let Err(failure) = &outcome {
+                meter.failed(&failure.code);
+            }
+        }
+        outcome
     }
 
     /// The code that goes with a request, if one does.
@@ -72,18 +93,21 @@ impl Source for Live {
             let code = device.zip(code.as_ref()).map(|(device, code)| MfaCode { device, code });
             let outcome = match &hop.call {
                 Call::AssumeRole { request, .. } => {
-                    self.sts.assume_role(from, &hop.sts, request, code).await
+                    let call = self.sts.assume_role(from, &hop.sts, request, code);
+                    self.counted("AssumeRole", call).await
                 }
                 Call::AssumeRoleWithWebIdentity { token: source, request } => {
                     let oidc = &self.people.oidc;
                     let token = token::read(source, oidc).await?;
-                    match self.sts.assume_role_with_web_identity(&token, &hop.sts, request).await {
+                    let call = self.sts.assume_role_with_web_identity(&token, &hop.sts, request);
+                    match self.counted("AssumeRoleWithWebIdentity", call).await {
                         Ok(session) => Ok(session),
                         Err(failure) => Err(token::failed(source, oidc, &token, failure).await),
                     }
                 }
                 Call::GetSessionToken { duration, .. } => {
-                    self.sts.get_session_token(from, &hop.sts, *duration, code).await
+                    let call = self.sts.get_session_token(from, &hop.sts, *duration, code);
+                    self.counted("GetSessionToken", call).await
                 }
                 Call::Provided(given) => self.providers.session(given).await,
             };
@@ -114,6 +138,11 @@ impl Source for Live {
 
     fn keep_in(&self, store: &Store) {
         self.people.oidc.keep_in(store.clone());
+    }
+
+    fn count_with(&self, meter: StsMeter) {
+        // The first is that of the daemon.
+        let _ = self.meter.set(meter);
     }
 
     fn avoid(&self, addresses: &[SocketAddr]) {

@@ -83,6 +83,21 @@ def machine(stage, moto):
     with stage.case("another user does not"):
         done = stage.run("runuser", "-u", "nobody", "--", BIN, "process", "reader")
         assert done.returncode == 77 and not done.stdout, f"{done.returncode}: {done.stderr}"
+    with stage.case("the journal has fields to look for"):
+        def told(*matches):
+            argv = ["journalctl", "-q", "--boot", "--output", "json", "-u", SERVICE, *matches]
+            return [json.loads(line) for line in stage.run(*argv).stdout.splitlines()]
+        until(lambda: told("CREDBROKER_PROFILE=reader"), "the refusal of nobody's")
+        refused = told("CREDBROKER_PROFILE=reader")[-1]
+        assert refused["MESSAGE"] == "refused" and refused["PRIORITY"] == "6", refused
+        assert refused["CREDBROKER_PEER_UID"] == str(pwd.getpwnam("nobody").pw_uid), refused
+        assert told("CREDBROKER_ENDPOINT=local"), "where it listens"
+    with stage.case("each endpoint has its share of what LimitNOFILE= gives"):
+        samples = probe("/metrics").splitlines()
+        places = [line for line in samples if line.startswith("credbroker_connections_max{")]
+        assert 'credbroker_connections_max{endpoint="local"} 2048' in places, places
+        assert 'credbroker_connections_max{endpoint="control"} 512' in places, places
+        assert probe("/healthz") == "ok\n" and probe("/readyz") == "ok\n"
     with stage.case("a reload takes the new configuration in, in the same process"):
         before = show(stage, "MainPID")
         configure(moto, "reader", "second")
@@ -389,6 +404,18 @@ def configure(moto, *profiles, access_key=None, container=None, imds=None):
         (ETC / name).chmod(0o640)
         shutil.chown(ETC / name, "root", "credbroker")
     ETC.chmod(0o755)
+
+
+def probe(path):
+    """What the control socket tells monitoring."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(CONTROL))
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    head, body = answer.split("\r\n\r\n", 1)
+    assert " 200 " in head.splitlines()[0], head
+    return body
 
 
 def lent(stage, done):

@@ -40,6 +40,49 @@ fn status_is_a_table_or_the_daemons_json() {
     assert_eq!(daemon.asked(), ["GET /v1/status", "GET /v1/status"]);
 }
 
+/// A daemon that changes twice, of which the second is none, and then ends.
+fn changing() -> FakeDaemon {
+    let (mut looks, status) = (0, status());
+    FakeDaemon::new(move |request| {
+        if request.starts_with("GET /v1/changes") {
+            let ending = looks == 3;
+            return (200, format!(r#"{{"change":{looks},"ending":{ending}}}"#));
+        }
+        looks += 1;
+        let status = match looks {
+            1 => status.clone(),
+            2 => status.replace("\"remaining_seconds\":9", "\"remaining_seconds\":8"),
+            _ => status.replace("ASIAEXAMPLE", "ASIASECOND"),
+        };
+        (200, status)
+    })
+}
+
+#[test]
+fn a_watch_shows_each_change_and_ends_with_the_daemon() {
+    let daemon = changing();
+    let output = daemon.command(&["status", "--watch"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.split_once("  ").unwrap().1).collect();
+    let [first, second] = lines.as_slice() else { panic!("{text}") };
+    assert!(first.starts_with("reader: held, ASIAEXAMPLE, expires in 355"), "{first}");
+    assert!(second.starts_with("reader: held, ASIASECOND, expires in 355"), "{second}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "credbroker: the daemon has ended; start it, and run this again\n");
+    assert_eq!(output.status.code(), Some(69));
+    let asked = daemon.asked();
+    assert_eq!(asked[..3], ["GET /v1/changes", "GET /v1/status", "GET /v1/changes?after=0"]);
+
+    let output = changing().command(&["status", "--watch", "--json"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let keys: Vec<_> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|json| json["profiles"][0]["access_key_id"].clone())
+        .collect();
+    assert_eq!(keys, ["ASIAEXAMPLE", "ASIASECOND"]);
+}
+
 #[test]
 fn status_of_a_profile_exits_by_its_state() {
     let codes = [

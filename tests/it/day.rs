@@ -21,6 +21,7 @@ use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::seal::Key;
 use credbroker::source::{Codes, Live, Oidc, Sts};
+use credbroker::telemetry::meters::Meters;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
@@ -29,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use crate::judge::{Got, Judge, LEAST};
-use crate::wire::{Client, OWNER, anybody, ask, name, user};
+use crate::wire::{Client, OWNER, anybody, ask, metrics, name, user};
 
 /// A connector whose every connection ends in the sandbox.
 #[derive(Clone, Debug)]
@@ -142,6 +143,7 @@ impl World {
             epoch: Epoch::new(0),
             about: watch::Sender::new(About::default()).subscribe(),
             started: clock.now(),
+            metrics: metrics(&broker, &Meters::default()),
         };
         Self {
             judge: Judge::new(sandbox.clone(), clock),

@@ -41,5 +41,6 @@ mod wire_control;
 mod wire_imds;
 mod wire_load;
 mod wire_login;
+mod wire_metrics;
 mod wire_server;
 mod wire_tokens;

@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use credbroker::broker::{Broker, Habits};
-use credbroker::endpoint::server::{Shutdown, Stop, serve_connection};
+use credbroker::endpoint::budget::{Budget, Purpose};
+use credbroker::endpoint::listener::Door;
+use credbroker::endpoint::server::{Shutdown, Stop, serve, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
-use credbroker::endpoint::{About, Container, Control, Desk, Endpoint, Epoch, Imds};
+use credbroker::endpoint::{
+    About, Container, Control, Desk, Endpoint, Epoch, Health, Imds, Metrics,
+};
 use credbroker::model::{
     Base, Call, Caller, Channel, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind,
     Hop, KeySource, LongTermKey, MfaDevice, MfaSerial, Plan, ProfileName, Provider, Region,
@@ -19,6 +23,7 @@ use credbroker::model::{
 use credbroker::policy::Access;
 use credbroker::seal::Key;
 use credbroker::source::{Asking, Codes, Oidc, People, Source};
+use credbroker::telemetry::meters::Meters;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
@@ -122,6 +127,7 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) key: Key,
     pub(crate) epoch: Epoch,
+    pub(crate) meters: Meters,
     owner: u32,
 }
 
@@ -175,7 +181,8 @@ impl World {
     fn of(sts: Arc<Sts>, plans: Vec<Plan>) -> Self {
         let source: Arc<dyn Source> = Arc::<Sts>::clone(&sts);
         let broker = Broker::start(plans, source, sts.clock, Habits::default());
-        Self { sts, broker, key: Key::new([9; 32]), epoch: Epoch::new(1), owner: OWNER }
+        let (key, epoch) = (Key::new([9; 32]), Epoch::new(1));
+        Self { sts, broker, key, epoch, meters: Meters::default(), owner: OWNER }
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -210,7 +217,12 @@ impl World {
             epoch: self.epoch.clone(),
             about: watch::Sender::new(about).subscribe(),
             started: self.now(),
+            metrics: self.metrics(),
         }
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        metrics(&self.broker, &self.meters)
     }
 
     /// A ticket of the owner's for an hour.
@@ -269,6 +281,22 @@ pub(crate) fn anybody(channel: Channel) -> Caller {
 
 pub(crate) fn user(uid: u32) -> Caller {
     Caller { uid: Some(uid), pid: Some(4242), channel: Channel::Control }
+}
+
+/// What tells of `broker`, and of what `meters` have counted.
+pub(crate) fn metrics(broker: &Broker, meters: &Meters) -> Metrics {
+    let health = Health::new(broker.clock().now());
+    Metrics { broker: broker.clone(), meters: meters.clone(), health }
+}
+
+/// A server of `endpoint` at `door`, with as many places as a door can have.
+pub(crate) fn server<D: Door, E: Endpoint>(
+    door: D,
+    endpoint: Arc<E>,
+    shutdown: Shutdown,
+) -> JoinHandle<()> {
+    let room = Budget::default().room(Purpose::Lending);
+    tokio::spawn(serve(door, endpoint, room, Meters::default().door("test"), shutdown))
 }
 
 /// A connection to an endpoint.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credbroker::endpoint::listener::TcpDoor;
-use credbroker::endpoint::server::{Shutdown, serve};
+use credbroker::endpoint::server::Shutdown;
 use credbroker::endpoint::{Container, Epoch};
 use credbroker::model::{Channel, FailureKind};
 use credbroker::policy::Access;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::advance;
 
-use crate::wire::{Client, OWNER, Response, Step, World, anybody, ask, timed};
+use crate::wire::{Client, OWNER, Response, Step, World, anybody, ask, server, timed};
 
 const PATH: &str = "/v1/credentials";
 
@@ -195,7 +195,7 @@ async fn ipv6_is_served_alike() {
     let address = door.address();
     let ticket = world.ticket("reader");
     let (stop, shutdown) = Shutdown::new();
-    let server = tokio::spawn(serve(door, container, shutdown));
+    let serving = server(door, container, shutdown);
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET {PATH} HTTP/1.1\r\nHost: [::1]:{}\r\nAuthorization: {ticket}\r\nConnection: close\r\n\r\n",
@@ -207,7 +207,7 @@ async fn ipv6_is_served_alike() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("\"AccessKeyId\":\"ASIAREADER1\""));
     stop.now();
-    server.await.unwrap();
+    serving.await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port is free again");
 }
 

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credbroker::endpoint::control::wire::{
-    ClientView, ErrorBody, ProcessCredentials, ProfileList, ProfileState, ProfileStatus, Reason,
-    Status, Ticket,
+    Changes, ClientView, ErrorBody, ProcessCredentials, ProfileList, ProfileState, ProfileStatus,
+    Reason, Status, Ticket,
 };
 use credbroker::endpoint::listener::{ControlDoor, Reach};
-use credbroker::endpoint::server::{Shutdown, serve};
+use credbroker::endpoint::server::Shutdown;
 use credbroker::endpoint::{About, Control};
 use credbroker::model::{Channel, FailureKind};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
-use crate::wire::{OWNER, Response, Step, World, anybody, ask, timed, user};
+use crate::wire::{OWNER, Response, Step, World, anybody, ask, server, timed, user};
 
 pub(crate) async fn request(control: &Arc<Control>, uid: u32, line: &str, body: &str) -> Response {
     let text = format!(
@@ -299,7 +299,7 @@ async fn the_kernels_word_is_what_counts() {
         let world = World::owned_by(owner);
         let door = ControlDoor::bind(&path, Reach::Owner).unwrap();
         let (stop, shutdown) = Shutdown::new();
-        let server = tokio::spawn(serve(door, Arc::new(world.control()), shutdown));
+        let serving = server(door, Arc::new(world.control()), shutdown);
         let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
         let request =
             "GET /v1/profiles/reader/credentials HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -312,7 +312,38 @@ async fn the_kernels_word_is_what_counts() {
             assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "root always may: {answer}");
         }
         stop.now();
-        server.await.unwrap();
+        serving.await.unwrap();
         assert!(!path.exists());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_waited_for() {
+    let world = World::new();
+    let control = Arc::new(world.control());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let changes = async |query: &str| {
+        let answer = ask(&control, user(OWNER), &get(&format!("/v1/changes{query}"))).await;
+        assert_eq!(answer.status(), 200, "{}", answer.body);
+        serde_json::from_str::<Changes>(&answer.body).unwrap()
+    };
+    let (first, took) = timed(changes("")).await;
+    assert_eq!((first.ending, took), (false, Duration::ZERO));
+    let (same, took) = timed(changes(&format!("?after={}", first.change))).await;
+    assert_eq!((same, took.as_secs()), (first, 20), "nothing happens");
+    let query = format!("?after={}", first.change);
+    let asked = async {
+        sleep(Duration::from_secs(3)).await;
+        ask(&control, user(OWNER), &get("/v1/profiles/reader/credentials")).await
+    };
+    let ((next, took), _) = tokio::join!(timed(changes(&query)), asked);
+    assert!(next.change > first.change && took < Duration::from_secs(4), "{next:?} {took:?}");
+    let query = format!("?after={}", next.change);
+    let end = async {
+        sleep(Duration::from_secs(5)).await;
+        control.metrics.health.end();
+    };
+    let ((last, took), ()) = tokio::join!(timed(changes(&query)), end);
+    assert_eq!((last.ending, took.as_secs()), (true, 5), "a daemon that ends waits for nobody");
+    assert_eq!(ask(&control, user(OWNER), &get("/v1/changes?x")).await.status(), 400);
 }

@@ -46,6 +46,15 @@ pub(super) fn bad_request(message: &str) -> ErrorBody {
     }
 }
 
+pub(super) fn crowded() -> ErrorBody {
+    ErrorBody {
+        reason: Reason::NotNow,
+        code: "NotNow".to_owned(),
+        message: "too many requests wait for an answer; try again".to_owned(),
+        retry_after_seconds: Some(1),
+    }
+}
+
 pub(super) fn forbidden(profile: &ProfileName) -> ErrorBody {
     ErrorBody {
         reason: Reason::Forbidden,

@@ -76,7 +76,8 @@ fn mfa(serial: &MfaSerial, view: Option<&LeaseView>, now: SystemTime) -> MfaSess
     }
 }
 
-fn state(view: &LeaseView, now: SystemTime) -> ProfileState {
+/// Where a lease stands at `now`.
+pub(in crate::endpoint) fn state(view: &LeaseView, now: SystemTime) -> ProfileState {
     match (view.usable(now), &view.trouble) {
         (Some(_), _) => ProfileState::Held,
         (None, Some(trouble)) => state_after(trouble.failure.kind),

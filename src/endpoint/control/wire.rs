@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET  /v1/status                          -> Status          (the caller's profiles only)
+//! GET  /v1/changes?after=NUMBER            -> Changes, waits up to 20 s for another number
 //! GET  /v1/profiles                        -> ProfileList     (the caller's profiles only)
 //! GET  /v1/profiles/NAME/status            -> ProfileStatus
 //! GET  /v1/profiles/NAME/client            -> ClientView
@@ -45,6 +46,15 @@ pub struct Status {
     /// The STSs of these profiles that were asked.
     #[serde(default)]
     pub sts: Vec<StsStatus>,
+}
+
+/// Whether there is anything else to see than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Another number for each change of any profile.
+    pub change: u64,
+    /// Whether the daemon is about to end.
+    pub ending: bool,
 }
 
 /// The profiles that the caller may have.
@@ -140,6 +150,33 @@ pub enum ProfileState {
     Refused,
     /// Nothing is held: the STS does not answer, or throttles.
     Unreachable,
+}
+
+impl ProfileState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Asking,
+        Self::Held,
+        Self::Idle,
+        Self::Misconfigured,
+        Self::PersonNeeded,
+        Self::Refused,
+        Self::Unreachable,
+    ];
+
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asking => "asking",
+            Self::Held => "held",
+            Self::Idle => "idle",
+            Self::Misconfigured => "misconfigured",
+            Self::PersonNeeded => "person_needed",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// What went wrong last.
