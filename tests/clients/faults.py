@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from crowd import Crowd
 from judge import GOOD, NOBODY, NOT_NOW, Control, Judge, exchange
 from proxy import PASS, REFUSE, Proxy
 from scenario_mfa import Device
@@ -28,6 +29,8 @@ def main():
             list(together.map(lambda row: row(stage, sandbox), [names, tokens, disks, configurations]))
         kills(stage, sandbox)
         stores(stage, sandbox)
+        crowds(stage, sandbox)
+        descriptors(stage, sandbox)
     stage.exit()
 
 
@@ -193,6 +196,28 @@ def stores(stage, sandbox):
         kept = [profile for profile in profiles if scene.judge.stories()["container", profile] == [GOOD]]
         assert len(kept) == 1 and "set aside" in log, f"{kept} kept"
         row["saw"] = "the untouched session: 200; the others: 503 until the STS is back, then 200"
+
+
+def crowds(stage, sandbox):
+    done = "5,000 connections, at the container endpoint and at IMDS, whose requests trickle and never end, during a renewal"
+    with stage.row("5,000 slow connections", done) as row:
+        crowded(stage, sandbox, "crowds", 5000, row)
+
+
+def descriptors(stage, sandbox):
+    done = "the daemon may open 256 files, and 1,000 such connections come at once, during a renewal"
+    with stage.row("file descriptors used up", done) as row:
+        crowded(stage, sandbox, "descriptors", 1000, row, within=["prlimit", "--nofile=256"])
+
+
+def crowded(stage, sandbox, name, count, row, within=()):
+    scene = Scene(stage, sandbox, name, within=within)
+    with scene.judge, Crowd([scene.judge.port("it"), scene.imds], count) as crowd:
+        assert crowd.all_came.wait(120), "the crowd did not come"
+        scene.judge.watch(LIFE / 3)
+    scene.rule()
+    assert scene.judge.sessions() > 1, "nothing was renewed"
+    row["saw"] = scene.judge.story()
 
 
 def namespace(mounts, *paths):

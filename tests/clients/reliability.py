@@ -29,6 +29,8 @@ FAULTS = [
     "clock -2 h",
     "suspended for 8 h",
     "SIGKILL and restart",
+    "5,000 slow connections",
+    "file descriptors used up",
 ]
 HEAD = ["| fault | what is done | what clients saw | verdict | shown by |", "|---|---|---|---|---|"]
 

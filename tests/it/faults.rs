@@ -181,7 +181,7 @@ async fn jump(step: i64, there: i64) -> String {
 async fn clock_set_forward() {
     let saw = jump(7200, 0).await;
     assert_eq!(saw, "200");
-    let done = "this machine's clock jumps, the STS's does not; both are held to three hours more";
+    let done = "this machine's clock jumps and the STS's does not, and it stays so for three hours";
     note("faults::clock_set_forward", "clock +2 h", done, &saw);
 }
 
