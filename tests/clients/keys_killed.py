@@ -151,8 +151,7 @@ def live(life, number, when, call, count):
         done = life.rotate()
         assert done.returncode == 0, done.stderr
         if run < 2:
-            with life.client.paused():
-                life.clock.pass_days(8)
+            life.client.skip(lambda: life.clock.pass_days(8))
     left = [key["access_key_id"] for key in life.sandbox.admin("GET", "state")["keys"] if key["user"] == life.user]
     stored = json.loads(life.file.read_text())["AccessKeyId"]
     assert left == [stored] != [life.old["AccessKeyId"]], (left, stored)
