@@ -126,7 +126,7 @@ fn write(credentials: &SessionCredentials) -> Zeroizing<Vec<u8>> {
     content
 }
 
-/// Reads what [`write`] has written, and nothing else.
+/// Reads what [`write()`] has written, and nothing else.
 fn read(content: &[u8]) -> Option<SessionCredentials> {
     let mut rest = content;
     let issued =

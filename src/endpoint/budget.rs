@@ -47,9 +47,9 @@ pub struct Shares {
 impl Shares {
     /// The shares of as many doors as are given, where the process may open `descriptors` files.
     ///
-    /// A quarter is kept back, at most [`MOST_RESERVE`]; the control sockets have an eighth of the rest, the metrics
+    /// A quarter is kept back, at most `MOST_RESERVE`; the control sockets have an eighth of the rest, the metrics
     /// endpoints a sixteenth, and those that lend share what is left. None gets more than it can use, and none less than
-    /// [`LEAST_SHARE`], which a limit below [`FEWEST_DESCRIPTORS`] does not cover.
+    /// `LEAST_SHARE`, which a limit below [`FEWEST_DESCRIPTORS`] does not cover.
     #[must_use]
     pub fn of(descriptors: usize, control: usize, lending: usize, metrics: usize) -> Self {
         let reserve = (descriptors / 4).min(MOST_RESERVE);

@@ -23,7 +23,7 @@ pub(super) fn write(key: &Key, id: &[u8], content: &[u8], end: SystemTime) -> io
     Ok([head, body].concat())
 }
 
-/// Reads the content of the file `bytes` that [`write`] has written for `id`.
+/// Reads the content of the file `bytes` that [`write()`] has written for `id`.
 pub(super) fn read(key: &Key, id: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let (head, body) = bytes.split_at_checked(HEAD_LEN).ok_or(Fault::Damaged)?;
     if !head.starts_with(MAGIC) {
