@@ -73,16 +73,16 @@ impl House {
             Some(socket) => ControlDoor::adopt(socket),
             None => ControlDoor::bind(&settings.control, reach(surroundings)),
         }?;
-        let mut seeking = JoinSet::new();
-        let names = key.clone();
-        let store = store_key::open(settings.store, &state, surroundings, names, &mut seeking);
-        source.keep_in(&store);
         let mut listeners = Listeners::new(sockets, state);
         let mut next = listeners.bind(&said.endpoints);
         if let Some((_, fault)) = next.faults.pop() {
             return Err(fault);
         }
         source.avoid(&next.addresses());
+        let mut seeking = JoinSet::new();
+        let (state, names) = (listeners.state(), key.clone());
+        let store = store_key::open(settings.store, state, surroundings, names, &mut seeking);
+        source.keep_in(&store);
         let habits = Habits { idle: settings.idle, mfa_warning: settings.mfa_warning };
         let broker = Broker::with_store(plans, Arc::clone(&source), store, clock, habits);
         let desk = Desk::new(Access::new(surroundings.uid), broker.clone());

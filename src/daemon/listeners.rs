@@ -73,6 +73,11 @@ impl Listeners {
         Self { inherited, state, control: None, running: Vec::new(), serving: JoinSet::new() }
     }
 
+    /// The state directory.
+    pub(super) fn state(&self) -> &StateDirectory {
+        &self.state
+    }
+
     /// Binds what the endpoints of `wanted` need beside what is there.
     pub(super) fn bind(&mut self, wanted: &[EndpointConfig]) -> Next {
         let steps = change::steps(&self.running(), wanted);

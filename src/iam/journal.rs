@@ -1,12 +1,14 @@
 //! How far something has come that takes several steps, written down in the state directory by one process at a time:
 //! whoever is stopped anywhere knows where to go on. It holds no secret.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::marker::PhantomData;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -17,7 +19,8 @@ use crate::model::{Failure, FailureKind, ProfileName};
 /// The journal of one profile, which nobody else writes while this lives; how far it came is a `T`.
 #[derive(Debug)]
 pub struct Journal<T> {
-    _lock: File,
+    /// Let go of when this is dropped, also where a child that is about to start has a copy of it.
+    _lock: Flock<File>,
     path: PathBuf,
     progress: PhantomData<T>,
     what: &'static str,
@@ -40,15 +43,15 @@ impl<T: DeserializeOwned + Serialize> Journal<T> {
         let path = directory.join(format!("{name}.lock"));
         let lock = File::options().create(true).append(true).mode(0o600).open(&path);
         let lock = lock.map_err(|error| unusable(&path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => {
                 let message =
                     format!("another {what} of {profile} is running; run this again when it ends");
                 return Err(Failure::new(FailureKind::Throttled, "Journal", message));
             }
-            Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
-        }
+            Err((_, error)) => return Err(unusable(&path, &error.into())),
+        };
         let path = directory.join(format!("{name}.json"));
         files::sweep(&path);
         Ok(Self { _lock: lock, path, progress: PhantomData, what })
