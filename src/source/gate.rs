@@ -65,8 +65,7 @@ impl Gate {
             Urgency::Overdue => overdue,
             Urgency::Awaited => awaited,
         };
-        let _first = line.lock().await;
-        place.come_first();
+        place.come_first(line.lock().await);
         loop {
             let changed = self.changed.notified();
             match self.take(urgency) {
@@ -143,18 +142,19 @@ impl Drop for Underway<'_> {
 struct Place<'a> {
     gate: &'a Gate,
     rank: usize,
-    first: bool,
+    /// The lock of the line, where this is its first. It goes last: the next is the first when this is no more.
+    first: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl<'a> Place<'a> {
     fn new(gate: &'a Gate, urgency: Urgency) -> Self {
-        let place = Self { gate, rank: rank(urgency), first: false };
+        let place = Self { gate, rank: rank(urgency), first: None };
         place.change(|(count, _)| *count += 1);
         place
     }
 
-    fn come_first(&mut self) {
-        self.first = true;
+    fn come_first(&mut self, lock: tokio::sync::MutexGuard<'a, ()>) {
+        self.first = Some(lock);
         self.change(|(_, first)| *first = true);
     }
 
@@ -169,9 +169,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.change(|(count, first)| {
             *count -= 1;
-            *first &= !self.first;
+            *first &= self.first.is_none();
         });
-        if self.first {
+        if self.first.is_some() {
             self.gate.changed.notify_waiters();
         }
     }
