@@ -6,6 +6,8 @@
 
 mod health;
 mod profiles;
+mod series;
+mod services;
 
 use http::header::{ACCEPT, HeaderValue};
 use http::request::Parts;
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Broker;
 use crate::endpoint::metrics::profiles::Profiles;
+use crate::endpoint::metrics::services::Services;
 use crate::endpoint::path::Segments;
 use crate::endpoint::reply::{self, No, Reply};
 use crate::endpoint::{Endpoint, guard, unix_seconds};
@@ -82,6 +85,7 @@ impl Metrics {
         );
         self.meters.register(&mut registry);
         registry.register_collector(Box::new(Profiles::of(&self.broker, shown)));
+        registry.register_collector(Box::new(Services::of(&self.broker)));
         let mut body = String::new();
         let (written, content_type) = match format {
             Format::OpenMetrics => (text::encode(&mut body, &registry), OPEN_METRICS),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
@@ -15,6 +15,7 @@ use crate::broker::{Broker, LeaseView, Need};
 use crate::endpoint::control::state;
 use crate::endpoint::control::wire::ProfileState;
 use crate::endpoint::metrics::MOST_PROFILES;
+use crate::endpoint::metrics::series::family;
 use crate::model::{Plan, ProfileName};
 
 /// All profiles by their state, those that somebody has asked for with what is held for them, and what waits for people.
@@ -94,23 +95,4 @@ impl Collector for Profiles {
             }),
         )
     }
-}
-
-/// Writes the series of one name, if there are any.
-fn family<'a, const LABELS: usize, M: EncodeMetric>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    unit: Option<&Unit>,
-    series: impl IntoIterator<Item = ([(&'a str, &'a str); LABELS], M)>,
-) -> fmt::Result {
-    let mut series = series.into_iter().peekable();
-    let Some((_, first)) = series.peek() else { return Ok(()) };
-    // With a full stop, as the registry writes the others.
-    let help = format!("{help}.");
-    let mut encoder = encoder.encode_descriptor(name, &help, unit, first.metric_type())?;
-    for (labels, metric) in series {
-        metric.encode(encoder.encode_family(&labels)?)?;
-    }
-    Ok(())
 }
