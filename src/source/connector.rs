@@ -40,6 +40,7 @@ pub(crate) fn connect(
         if is_remote_https(url) { ProxyConfig::from_env() } else { ProxyConfig::disabled() };
     let connector = Connector::builder()
         .connector_settings(settings)
+        .pool_idle_timeout(IDLE_CONNECTION)
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
         .proxy_config(proxy)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -162,6 +163,10 @@ const LAYERS: [&str; 5] =
 
 /// How long a connection may take.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long a connection that nobody uses is kept for the next call. Calls that come together share it; a later one finds
+/// none that a balancer or a firewall on the way has given up without a word, which would fail that call.
+const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 
 /// How long the other side may stay silent.
 const READ_DEADLINE: Duration = Duration::from_secs(12);
