@@ -1,7 +1,7 @@
 """boto3 against the sandbox: what the SDK signs is accepted, what it is refused is understood.
 
-Run with SANDBOX_URL naming a sandbox that holds config/examples/sandbox.toml, or with the path of the credbroker
-binary, which is then started and ended. Needs boto3. Ends with "N passed" and status 0, or with an assertion.
+Run with SANDBOX_URL naming a sandbox that holds config/examples/sandbox.toml, or with CREDBROKER_TEST_BIN, the path of the
+credbroker binary, which is then started and ended. Needs boto3. Ends with "N passed" and status 0, or with an assertion.
 """
 
 import base64
@@ -270,7 +270,7 @@ def main():
     url = os.environ.get("SANDBOX_URL")
     if url:
         return run(url)
-    with subprocess.Popen([sys.argv[1], "sandbox"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([os.environ["CREDBROKER_TEST_BIN"], "sandbox"], stdout=subprocess.PIPE, text=True) as process:
         try:
             first = process.stdout.readline()
             run(re.search(r"http://\S+", first).group())
