@@ -21,6 +21,7 @@ use credbroker::policy::Access;
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::seal::Key;
 use credbroker::source::{Codes, Live, Oidc, Sts};
+use credbroker::store::Store;
 use credbroker::telemetry::meters::Meters;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -82,6 +83,8 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     /// Every ticket and every token that a client had.
     passes: Mutex<Vec<String>>,
+    /// Where the daemon keeps its sessions.
+    directory: tempfile::TempDir,
 }
 
 impl World {
@@ -126,7 +129,9 @@ impl World {
             Codes::open(Path::new("/nonexistent"), clock),
             Oidc::new(clock),
         )));
-        let broker = Broker::start(config.plans, source, clock, Habits::default());
+        let store = Store::sealed(directory.path().join("sessions"), Key::new([9; 32]));
+        store.unlock(Key::new([7; 32]), "a test");
+        let broker = Broker::with_store(config.plans, source, store, clock, Habits::default());
         let desk = Desk::new(Access::new(OWNER), broker.clone());
         let key = Key::new([5; 32]);
         let container = Container { desk: desk.clone(), key: key.clone(), epoch: Epoch::new(0) };
@@ -155,6 +160,7 @@ impl World {
             control: Arc::new(control),
             key,
             passes: Mutex::default(),
+            directory,
         }
     }
 
@@ -246,6 +252,8 @@ impl World {
                 self.check(&got.unwrap(), least);
             }
         }
+        let sealed = self.directory.path().join("sessions").read_dir().unwrap().count();
+        assert!(sealed > 0, "no session was kept");
     }
 }
 
