@@ -9,6 +9,7 @@ use prometheus_client::registry::Unit;
 
 use crate::broker::Broker;
 use crate::endpoint::metrics::series::family;
+use crate::model::Skew;
 use crate::policy::CALLS_A_SECOND;
 use crate::source::StsState;
 
@@ -28,7 +29,7 @@ impl Services {
     pub(super) fn of(broker: &Broker) -> Self {
         let service = |state: StsState| Service {
             sts: state.endpoint.to_string(),
-            ahead: state.skew.map_or(0, |skew| skew.seconds_ahead()),
+            ahead: state.skew.map_or(0, Skew::seconds_ahead),
             most_calls: state.slowed_to.unwrap_or_else(|| f64::from(CALLS_A_SECOND)),
             waiting: i64::try_from(state.waiting).unwrap_or(i64::MAX),
         };
