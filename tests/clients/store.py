@@ -238,7 +238,8 @@ class Person:
 
     def __init__(self, stage):
         self.stage = stage
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-person."))
+        # Where others may go: TMPDIR may be for its owner alone.
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-person.", dir="/tmp"))
         self.prefix = []
         if os.geteuid() == 0:
             self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
