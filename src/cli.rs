@@ -39,14 +39,17 @@ use self::arguments::{Arguments, Command, Control, Mfa};
 use self::client::Daemon;
 use self::environment::Environment;
 use self::exit::Complaint;
+use crate::confinement;
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Nearly all of them hold secrets, if only to look whether they can be read.
+    confinement::conceal();
+    confinement::withhold();
     let environment = Environment::inherited();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let outcome = if let Some(shortcut) = process::shortcut(&arguments) {
-        conceal();
         process::run_shortcut(&shortcut, &environment).map(ExitCode::from)
     } else {
         let is_exec = arguments.get(1).is_some_and(|command| command == "exec");
@@ -59,9 +62,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complaint> {
-    if holds_secrets(&command) {
-        conceal();
-    }
     let daemon = |control: &Control| Daemon::at(control.control.as_deref(), environment);
     let exit = match command {
         Command::Check(wish) => {
@@ -105,34 +105,4 @@ fn run(command: Command, environment: &Environment) -> Result<ExitCode, Complain
         Command::Whoami(wish) => whoami::run(&daemon(&wish.control), &wish.profile),
     };
     exit.map(ExitCode::from)
-}
-
-/// Whether a command has secrets in its memory.
-fn holds_secrets(command: &Command) -> bool {
-    match command {
-        Command::Demo(_)
-        | Command::Env(_)
-        | Command::Exec(_)
-        | Command::Keys(_)
-        | Command::Login(_)
-        | Command::Mfa(_)
-        | Command::Process(_)
-        | Command::Serve(_)
-        | Command::Whoami(_) => true,
-        Command::Check(_)
-        | Command::Completions(_)
-        | Command::Forget(_)
-        | Command::List(_)
-        | Command::Logout(_)
-        | Command::Man(_)
-        | Command::Refresh(_)
-        | Command::Sandbox(_)
-        | Command::Status(_) => false,
-    }
-}
-
-/// Keeps this process's memory from core dumps and from other processes of the user; a child that is started has its
-/// own (`execve` makes a process dumpable again).
-fn conceal() {
-    let _ = nix::sys::prctl::set_dumpable(false);
 }

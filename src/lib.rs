@@ -10,8 +10,8 @@
 //!
 //! [`store`] keeps sealed files for [`source`], [`broker`] and what is above them.
 //!
-//! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`files`], [`ini`], [`keyring`], [`seal`],
-//! [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
+//! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`confinement`], [`files`], [`ini`],
+//! [`keyring`], [`seal`], [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
 
 pub mod model;
 pub mod policy;
@@ -33,6 +33,7 @@ pub mod sandbox;
 
 pub mod authorities;
 pub mod child;
+pub mod confinement;
 pub mod files;
 pub mod ini;
 pub mod keyring;

@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::config::Surroundings;
+use crate::confinement;
 use crate::daemon::{self, DaemonFault};
 use crate::endpoint::budget::MOST_DESCRIPTORS;
 use crate::systemd::Sockets;
@@ -19,6 +20,7 @@ pub(super) use arguments::Serve;
 pub(super) fn run(wish: &Serve) -> Result<Exit, Complaint> {
     let config = wish.config.file.as_deref();
     let sockets = Sockets::take();
+    confinement::forbid_cores();
     raise_descriptor_limit();
     telemetry::start(wish.log_format(), wish.log_level());
     match daemon::serve_until_told(config, &Surroundings::of_process(), sockets) {

@@ -130,8 +130,8 @@ class Stage:
         with open(log, "ab") as sink:
             options = {"stdout": sink, "stderr": subprocess.STDOUT, **options}
             child = subprocess.Popen(
-                [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL, cwd=self.dir,
-                preexec_fn=prepare_child, **options)
+                [str(word) for word in argv], env=env or self.env(), stdin=subprocess.DEVNULL,
+                preexec_fn=prepare_child, **{"cwd": self.dir, **options})
         child.log = log
         self._children.append(child)
         return child

@@ -367,6 +367,15 @@ fn sources() -> Vec<Source> {
     found
 }
 
-const LEAVES: [&str; 8] =
-    ["authorities", "child", "files", "ini", "keyring", "seal", "systemd", "telemetry"];
+const LEAVES: [&str; 9] = [
+    "authorities",
+    "child",
+    "confinement",
+    "files",
+    "ini",
+    "keyring",
+    "seal",
+    "systemd",
+    "telemetry",
+];
 const MOST_LINES: usize = 400;

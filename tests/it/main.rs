@@ -16,6 +16,7 @@ mod cli_reports;
 mod cli_whoami;
 mod clocks;
 mod config;
+mod confinement;
 mod daemon;
 mod day;
 mod enrolment;
