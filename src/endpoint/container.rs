@@ -38,13 +38,15 @@ impl Endpoint for Container {
     async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
+        if let Err(objection) = guard::check(&request) {
+            return reply::last(Error::objection(objection).reply());
+        }
         self.route(&request, caller).await.unwrap_or_else(|error| error.reply())
     }
 }
 
 impl Container {
     async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, Error> {
-        guard::check(request).map_err(Error::objection)?;
         match (Segments::of(request.uri.path()).as_slice(), &request.method) {
             (["v1", "credentials"], &Method::GET | &Method::HEAD) => {}
             (["v1", "credentials"], _) => {

@@ -2,7 +2,8 @@
 //! browser or a proxy on somebody else's behalf?
 //!
 //! A page that rebinds its own name to 127.0.0.1 still sends its own name as `Host`; a browser adds `Origin` or
-//! `Sec-Fetch-*` on its own; a proxy adds `X-Forwarded-For`, which real IMDS refuses too (contract A.6).
+//! `Sec-Fetch-*` on its own; a proxy adds `X-Forwarded-For`, which real IMDS refuses too (contract A.6). Whoever is
+//! objected to has the connection closed, so that nothing that came behind is heard.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -53,16 +53,19 @@ impl Endpoint for Imds {
     async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
+        if let Err(objection) = guard::check(&request) {
+            let no = match objection {
+                Objection::Browser | Objection::ForeignHost | Objection::Forwarded => No::Forbidden,
+                Objection::UnclearHost => No::BadRequest,
+            };
+            return reply::last(reply::bare(no));
+        }
         self.route(&request, caller).await.unwrap_or_else(reply::bare)
     }
 }
 
 impl Imds {
     async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, No> {
-        guard::check(request).map_err(|objection| match objection {
-            Objection::Browser | Objection::ForeignHost | Objection::Forwarded => No::Forbidden,
-            Objection::UnclearHost => No::BadRequest,
-        })?;
         let now = self.desk.broker().clock().now();
         let segments = Segments::of(request.uri.path());
         match (segments.as_slice(), &request.method) {

@@ -44,7 +44,7 @@ impl Endpoint for Metrics {
     async fn answer(&self, request: Request<Incoming>, _caller: &Caller) -> Reply {
         let (request, _) = request.into_parts();
         if guard::check(&request).is_err() {
-            return reply::bare(No::Forbidden);
+            return reply::last(reply::bare(No::Forbidden));
         }
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return reply::bare(No::MethodNotAllowed("GET, HEAD"));

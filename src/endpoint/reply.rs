@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
@@ -78,6 +78,13 @@ pub(super) fn control_error(body: &ErrorBody) -> Reply {
         Reason::UnknownProfile => No::NotFound,
     };
     error(no, serde_json::to_vec(body).unwrap_or_default())
+}
+
+/// The same reply, after which the connection ends: what comes behind a request that somebody sent on may be that
+/// somebody's, hidden in its body (request smuggling, RFC 9112 section 11.2).
+pub(super) fn last(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 /// The same reply with the remaining life of an IMDS token in its header.

@@ -286,6 +286,26 @@ async fn a_failure_is_told_with_its_code() {
     assert_eq!(response.body, said);
 }
 
+/// What a proxy lets through behind a request that it marked may bear no mark: another's, smuggled in the first one's body.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_heard_behind_a_request_that_was_sent_on() {
+    let (world, container) = world();
+    let own = format!("Host: 127.0.0.1:9911\r\nAuthorization: {}\r\n", world.ticket("reader"));
+    let honest = format!("GET {PATH} HTTP/1.1\r\n{own}\r\n");
+    for body in ["\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let mut client = Client::connect(&container, anybody(Channel::Container));
+        client
+            .send(format!(
+                "{honest}GET {PATH} HTTP/1.1\r\n{own}X-Forwarded-For: 10.0.0.1\r\n{body}{honest}"
+            ))
+            .await;
+        assert_eq!(client.response().await.status(), 200);
+        let refusal = client.response().await;
+        assert_eq!((refusal.status(), refusal.header("connection")), (403, Some("close")));
+        assert!(client.rest().await.is_empty());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn browsers_and_proxies_are_told_why() {
     let (world, container) = world();

@@ -98,7 +98,7 @@ async fn a_forwarded_request_gets_nothing() {
     for header in ["X-Forwarded-For: 10.0.0.1\r\n", "x-forwarded-for:\r\n", "Forwarded: for=x\r\n"]
     {
         let headers = format!("x-aws-ec2-metadata-token-ttl-seconds: 300\r\n{header}");
-        put(&imds, &headers).await.is_golden("imds-403.http");
+        put(&imds, &headers).await.is_golden("imds-objection.http");
         let headers = format!("x-aws-ec2-metadata-token: {}\r\n{header}", token(&imds).await);
         assert_eq!(request(&imds, &format!("GET {SC}/"), &headers).await.status(), 403);
     }
