@@ -11,7 +11,8 @@
 //! [`store`] keeps sealed files for [`source`], [`broker`] and what is above them.
 //!
 //! Beside them stand leaves that know nothing of the crate ([`authorities`], [`child`], [`confinement`], [`files`], [`ini`],
-//! [`keyring`], [`seal`], [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and tests use.
+//! [`keyring`], [`peer`], [`seal`], [`systemd`], [`telemetry`]) and the [`sandbox`], a strict STS that only the command line and
+//! tests use.
 
 pub mod model;
 pub mod policy;
@@ -37,6 +38,7 @@ pub mod confinement;
 pub mod files;
 pub mod ini;
 pub mod keyring;
+pub mod peer;
 pub mod seal;
 pub mod systemd;
 pub mod telemetry;

@@ -367,13 +367,14 @@ fn sources() -> Vec<Source> {
     found
 }
 
-const LEAVES: [&str; 9] = [
+const LEAVES: [&str; 10] = [
     "authorities",
     "child",
     "confinement",
     "files",
     "ini",
     "keyring",
+    "peer",
     "seal",
     "systemd",
     "telemetry",
