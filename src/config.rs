@@ -151,7 +151,7 @@ fn read_file(
 ) -> Result<Config, Faults> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     named.add(&path);
-    match files::read_text(&path, MAX_CONFIG_BYTES) {
+    match files::read_trusted(&path, MAX_CONFIG_BYTES) {
         Ok(text) => resolve(Some((&text, &path)), surroundings, named),
         Err(fault) => {
             let help = match &fault.problem {
@@ -166,8 +166,14 @@ fn read_file(
                     "name the right file with --config"
                 }
                 FileProblem::OpenToOthers(_)
-                | FileProblem::Stranger(_)
-                | FileProblem::TooLarge(_) => "is this the right file? name another with --config",
+                | FileProblem::OpenWay(..)
+                | FileProblem::Writable(_) => {
+                    "whoever writes the configuration has the daemon do what they like"
+                }
+                FileProblem::Stranger(_) | FileProblem::StrangersWay(..) => {
+                    "give it to root or to the daemon's user (chown), or run this as that user"
+                }
+                FileProblem::TooLarge(_) => "is this the right file? name another with --config",
             };
             Err(Faults::of_file(fault.to_string(), help))
         }

@@ -1,23 +1,70 @@
-//! Files that hold secrets or state: opened with care, written atomically.
+//! Files that hold secrets or state, or decide what we do: opened with care, written atomically.
 
-use std::fmt;
+mod fault;
+mod open;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
+
+use crate::files::open::Class;
+
+pub use fault::{FileFault, FileProblem};
 
 /// Reads the whole of a file that holds a secret, at most `cap` bytes, as text.
 ///
 /// The checks are made on the file that was opened, not on its name: it is a regular file, belongs to root or
-/// to this process's user, and nobody else can read or write it. A file of root's may be readable by its group
-/// (`root:credbroker 0640`). Symbolic links are followed: Kubernetes swaps them to renew a secret.
+/// to this process's user, and nobody else can read or write it, nor put another in its place. A file of root's may be
+/// readable by its group (`root:credbroker 0640`). Symbolic links are followed: Kubernetes swaps them to renew a secret.
 ///
 /// # Errors
 /// [`FileFault`] with its [`FileProblem`].
 pub fn read_secret(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
-    read(path, cap, Some(Secrecy::Own))
+    read(path, cap, Class::Secret)
+}
+
+/// The same for a file that need not be text.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_secret_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
+    bytes(path, cap, Class::Secret)
+}
+
+/// Reads a credential that systemd put there (`LoadCredential=`, systemd.exec(5)) as [`read_secret`] does; it is never a link.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_credential(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
+    read(path, cap, Class::Credential)
+}
+
+/// The same for a credential that need not be text.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_credential_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
+    bytes(path, cap, Class::Credential)
+}
+
+/// Reads a web identity token, which everybody may read, as Kubernetes makes it, and only its owner can write.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_token(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
+    read(path, cap, Class::Token)
+}
+
+/// Reads what decides what we do, such as a configuration: it belongs to root or to this process's user, and nobody else can
+/// write it, nor put another in its place.
+///
+/// # Errors
+/// [`FileFault`] with its [`FileProblem`].
+pub fn read_trusted(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
+    read(path, cap, Class::Trusted)
 }
 
 /// Reads the whole of a file whose secrecy is its writer's business, at most `cap` bytes, as text.
@@ -25,23 +72,25 @@ pub fn read_secret(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault
 /// # Errors
 /// [`FileFault`] with its [`FileProblem`].
 pub fn read_text(path: &Path, cap: u64) -> Result<Zeroizing<String>, FileFault> {
-    read(path, cap, None)
+    read(path, cap, Class::Foreign)
 }
 
-/// Reads the whole of a file that holds a secret, as [`read_secret`] does, which need not be text.
+/// Whether nobody but root and this process's user can put anything into the directory `path`, or another in its place.
 ///
 /// # Errors
 /// [`FileFault`] with its [`FileProblem`].
-pub fn read_secret_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
-    bytes(path, cap, Some(Secrecy::Own))
+pub fn check_directory(path: &Path) -> Result<(), FileFault> {
+    open::open_directory(path).map_err(|problem| FileFault { path: path.to_owned(), problem })
 }
 
-/// Reads the whole of a file whose secrecy is its writer's business, at most `cap` bytes, which need not be text.
+/// Whether nobody but its owner can write to the program `path`, which need not be readable.
 ///
 /// # Errors
 /// [`FileFault`] with its [`FileProblem`].
-pub fn read_bytes(path: &Path, cap: u64) -> Result<Zeroizing<Vec<u8>>, FileFault> {
-    bytes(path, cap, None)
+pub fn check_program(path: &Path) -> Result<(), FileFault> {
+    let fault = |problem| FileFault { path: path.to_owned(), problem };
+    let mode = fs::metadata(path).map_err(|error| fault(FileProblem::Io(error)))?.mode() & 0o7777;
+    if mode & 0o022 != 0 { Err(fault(FileProblem::Writable(mode))) } else { Ok(()) }
 }
 
 /// Makes `path` hold `content`: written beside it with `mode`, synced, and renamed over it, so that a reader sees
@@ -123,112 +172,28 @@ pub(crate) fn said(error: &io::Error) -> String {
     )
 }
 
-/// A file that could not be used, and why.
-#[derive(Debug)]
-pub struct FileFault {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub problem: FileProblem,
-}
-
-impl FileFault {
-    /// Whether there is no such file.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        matches!(&self.problem, FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound)
-    }
-}
-
-/// What can be wrong with a file.
-#[derive(Debug)]
-pub enum FileProblem {
-    /// The system says so.
-    Io(io::Error),
-    /// It is a directory, a pipe or a device.
-    NotRegular,
-    /// Its content is not UTF-8.
-    NotText,
-    /// Others can read or write it; the value is its mode.
-    OpenToOthers(u32),
-    /// It belongs to this user id, which is neither root nor ours.
-    Stranger(u32),
-    /// It is longer than this many bytes.
-    TooLarge(u64),
-}
-
-impl fmt::Display for FileFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.problem {
-            FileProblem::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(f, "{path} does not exist")
-            }
-            FileProblem::Io(error) => write!(f, "{path} cannot be read: {}", said(error)),
-            FileProblem::NotRegular => write!(f, "{path} is not a regular file"),
-            FileProblem::NotText => write!(f, "{path} is not UTF-8 text"),
-            FileProblem::OpenToOthers(mode) => {
-                write!(f, "{path} is open to others (mode {mode:04o}); run: chmod 600 {path}")
-            }
-            FileProblem::Stranger(uid) => {
-                write!(f, "{path} belongs to user id {uid}, not to root or to you")
-            }
-            FileProblem::TooLarge(cap) => write!(f, "{path} is larger than {cap} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for FileFault {}
-
-#[derive(Clone, Copy)]
-enum Secrecy {
-    Own,
-}
-
-fn read(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<String>, FileFault> {
-    let bytes = bytes(path, cap, secrecy)?;
+fn read(path: &Path, cap: u64, class: Class) -> Result<Zeroizing<String>, FileFault> {
+    let bytes = bytes(path, cap, class)?;
     let not_text = |_| FileFault { path: path.to_owned(), problem: FileProblem::NotText };
     let text = std::str::from_utf8(&bytes).map_err(not_text)?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn bytes(path: &Path, cap: u64, secrecy: Option<Secrecy>) -> Result<Zeroizing<Vec<u8>>, FileFault> {
+fn bytes(path: &Path, cap: u64, class: Class) -> Result<Zeroizing<Vec<u8>>, FileFault> {
     let fault = |problem| FileFault { path: path.to_owned(), problem };
     let io_fault = |error| fault(FileProblem::Io(error));
-    // Opening a pipe would wait for its writer.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .map_err(io_fault)?;
-    let metadata = file.metadata().map_err(io_fault)?;
-    if !metadata.is_file() {
-        return Err(fault(FileProblem::NotRegular));
-    }
-    if secrecy.is_some() {
-        let me = nix::unistd::geteuid().as_raw();
-        check_owner(metadata.uid(), metadata.mode(), me).map_err(fault)?;
-    }
-    if metadata.len() > cap {
+    let file = open::open(path, class).map_err(fault)?;
+    let length = file.metadata().map_err(io_fault)?.len();
+    if length > cap {
         return Err(fault(FileProblem::TooLarge(cap)));
     }
-    let capacity = usize::try_from(cap.min(metadata.len()) + 1).unwrap_or_default();
+    let capacity = usize::try_from(cap.min(length) + 1).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(cap + 1).read_to_end(&mut bytes).map_err(io_fault)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > cap {
         return Err(fault(FileProblem::TooLarge(cap)));
     }
     Ok(bytes)
-}
-
-fn check_owner(owner: u32, mode: u32, me: u32) -> Result<(), FileProblem> {
-    let mode = mode & 0o7777;
-    if owner != 0 && owner != me {
-        return Err(FileProblem::Stranger(owner));
-    }
-    let allowed = if owner == 0 { 0o640 } else { 0o600 };
-    // The owner's own bits do not matter.
-    if mode & 0o077 & !allowed != 0 { Err(FileProblem::OpenToOthers(mode)) } else { Ok(()) }
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -245,6 +210,8 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn file(mode: u32, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -268,31 +235,6 @@ mod tests {
         assert!(matches!(fault.problem, FileProblem::OpenToOthers(0o644)));
         assert!(fault.to_string().contains("chmod 600"));
         assert_eq!(read_text(&path, 10).unwrap().as_str(), "top");
-    }
-
-    #[test]
-    fn the_owner_is_root_or_oneself_and_only_roots_group_may_read() {
-        const ME: u32 = 1000;
-        for (owner, mode) in [(ME, 0o600), (ME, 0o400), (ME, 0o700), (0, 0o600), (0, 0o640)] {
-            assert!(check_owner(owner, 0o100_000 | mode, ME).is_ok(), "{owner} {mode:o}");
-        }
-        for (owner, mode) in [
-            (ME, 0o640),
-            (ME, 0o620),
-            (ME, 0o604),
-            (ME, 0o644),
-            (0, 0o660),
-            (0, 0o650),
-            (0, 0o644),
-            (0, 0o641),
-        ] {
-            let open = check_owner(owner, 0o100_000 | mode, ME);
-            assert!(matches!(open, Err(FileProblem::OpenToOthers(it)) if it == mode), "{mode:o}");
-        }
-        for me in [ME, 0] {
-            let stranger = check_owner(1001, 0o600, me);
-            assert!(matches!(stranger, Err(FileProblem::Stranger(1001))), "{stranger:?}");
-        }
     }
 
     #[test]

@@ -42,10 +42,11 @@ impl Context<'_> {
         match read(&path.value) {
             Ok(()) => Some(path),
             // Whoever checks as root may do so for a daemon with a user of its own.
-            Err(FileFault { problem: FileProblem::Stranger(owner), .. })
-                if self.surroundings.uid == ROOT =>
-            {
-                let title = format!("{} belongs to user id {owner}", path.value.display());
+            Err(FileFault {
+                problem: FileProblem::Stranger(owner) | FileProblem::StrangersWay(_, owner),
+                ..
+            }) if self.surroundings.uid == ROOT => {
+                let title = format!("{} is in the hands of user id {owner}", path.value.display());
                 let fault = Fault::warning(path.span.clone(), title);
                 self.findings
                     .add(fault.help("a daemon that runs as another user will not take it"));
@@ -79,21 +80,24 @@ impl Context<'_> {
 
     /// The program that is named, made absolute where a slash is in it; it must be there.
     pub(super) fn program(&self, program: &At<String>) -> Option<String> {
-        let found = if program.value.contains('/') {
-            let path = self.directory.join(&program.value);
-            is_executable(&path).then(|| path.to_string_lossy().into_owned())
+        let has_slash = program.value.contains('/');
+        let candidates: Vec<PathBuf> = if has_slash {
+            vec![self.directory.join(&program.value)]
         } else {
             let path = self.surroundings.search_path.as_deref().unwrap_or_default();
-            std::env::split_paths(path)
-                .any(|directory| is_executable(&directory.join(&program.value)))
-                .then(|| program.value.clone())
+            std::env::split_paths(path).map(|directory| directory.join(&program.value)).collect()
         };
-        if found.is_none() {
+        let Some(path) = candidates.into_iter().find(|path| is_executable(path)) else {
             let title = format!("the program {} is not there", quoted(&program.value));
             let help = "write the whole path of a program that can be run; a command is run without a shell";
             self.findings.add(Fault::error(program.span.clone(), title).help(help));
+            return None;
+        };
+        if let Err(fault) = files::check_program(&path) {
+            self.findings.add(file_fault(&At { value: path, span: program.span.clone() }, &fault));
+            return None;
         }
-        found
+        Some(if has_slash { path.to_string_lossy().into_owned() } else { program.value.clone() })
     }
 }
 
@@ -134,7 +138,12 @@ fn file_fault(path: &At<PathBuf>, fault: &FileFault) -> Fault {
             FileProblem::NotRegular => "name a file",
             FileProblem::NotText | FileProblem::TooLarge(_) => "is this the right file?",
             FileProblem::OpenToOthers(_) => "make it readable for its owner alone (chmod 600)",
-            FileProblem::Stranger(_) => "give it to root or to the daemon's user (chown)",
+            FileProblem::Stranger(_) | FileProblem::StrangersWay(..) => {
+                "give it to root or to the daemon's user (chown)"
+            }
+            FileProblem::OpenWay(..) | FileProblem::Writable(_) => {
+                "take the right to write there from others (chmod go-w)"
+            }
         };
         (&text, remedy)
     });
@@ -148,6 +157,11 @@ fn is_executable(path: &Path) -> bool {
 /// Reads a secret file as it will be read later, and forgets its content.
 pub(super) fn secret_file(path: &Path) -> Result<(), FileFault> {
     files::read_secret(path, MAX_SECRET_BYTES).map(drop)
+}
+
+/// The same for a credential of systemd's.
+pub(super) fn credential_file(path: &Path) -> Result<(), FileFault> {
+    files::read_credential(path, MAX_SECRET_BYTES).map(drop)
 }
 
 /// The user id of root.

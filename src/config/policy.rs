@@ -20,7 +20,7 @@ pub(super) fn read(node: &Node<'_>, context: &Context<'_>) -> Option<At<SessionP
             let span = path.span.clone();
             let mut text = String::new();
             context.readable(path, |path| {
-                text = files::read_text(path, MAX_POLICY_BYTES)?.to_string();
+                text = files::read_trusted(path, MAX_POLICY_BYTES)?.to_string();
                 Ok(())
             })?;
             (text, span)

@@ -281,7 +281,7 @@ pub(super) fn token_file(path: At<PathBuf>, context: &Context<'_>) -> Option<At<
         context.findings.add(fault.help("the profile cannot be lent before somebody writes it"));
         return Some(path);
     }
-    context.readable(path, |path| files::read_text(path, MAX_TOKEN_BYTES).map(drop))
+    context.readable(path, |path| files::read_token(path, MAX_TOKEN_BYTES).map(drop))
 }
 
 /// What the AWS files call a secret, and what people write when they guess.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use crate::config::context::{Context, one_of, secret_file};
+use crate::config::context::{Context, credential_file, one_of, secret_file};
 use crate::config::cursor::Node;
 use crate::config::fault::{At, Fault, quoted};
 use crate::model::SecretSource;
@@ -71,7 +71,7 @@ pub(super) fn credential(name: &At<String>, context: &Context<'_>) -> Option<(St
         context.findings.add(Fault::error(path.span, title).help(help));
         return None;
     }
-    let path = context.readable(path, secret_file)?.value;
+    let path = context.readable(path, credential_file)?.value;
     Some((name.value.clone(), path))
 }
 

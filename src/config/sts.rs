@@ -289,7 +289,7 @@ fn read_dialect(word: &At<String>, context: &Context<'_>) -> Option<At<Dialect>>
 pub(super) fn read_ca_bundle(path: At<PathBuf>, context: &Context<'_>) -> Option<At<PathBuf>> {
     let mut outcome = Ok(());
     let path = context.readable(path, |path: &Path| {
-        outcome = authorities::check(files::read_text(path, MAX_CA_BYTES)?.as_bytes());
+        outcome = authorities::check(files::read_trusted(path, MAX_CA_BYTES)?.as_bytes());
         Ok(())
     })?;
     let Err(what) = outcome else { return Some(path) };

@@ -13,14 +13,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::endpoint::Epoch;
-use crate::files;
+use crate::files::{self, FileProblem};
 use crate::seal::{Key, KeyFault};
 
 /// The state directory, which exists and belongs to nobody else.
@@ -54,15 +54,14 @@ impl StateDirectory {
     /// [`StateFault`]; one directory is for one daemon.
     pub(super) fn open(path: &Path) -> Result<Self, StateFault> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let metadata = fs::metadata(path)?;
-        let owner = metadata.uid();
-        if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-            let message = format!("it belongs to user id {owner}, not to root or to you");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
-        }
-        if metadata.permissions().mode() & 0o022 != 0 {
-            let message = "others may write there; run: chmod go-w on it";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
+        let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why);
+        files::check_directory(path).map_err(|fault| {
+            let why = denied(&fault.to_string());
+            if let FileProblem::Io(error) = fault.problem { error } else { why }
+        })?;
+        // Nor may others add to it, as they may where it is sticky.
+        if fs::metadata(path)?.permissions().mode() & 0o022 != 0 {
+            return Err(denied("others may write there; run: chmod go-w on it").into());
         }
         let lock = OpenOptions::new()
             .write(true)
@@ -111,7 +110,7 @@ impl StateDirectory {
     /// The port that the endpoint called `name` was given before; zero, which the kernel replaces by a free one,
     /// where there is none.
     pub(super) fn port(&self, name: &str) -> u16 {
-        let text = files::read_text(&self.port_file(name), 16);
+        let text = files::read_secret(&self.port_file(name), 16);
         text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
     }
 

@@ -80,7 +80,7 @@ fn find(state: &StateDirectory, surroundings: &Surroundings) -> Result<Place, St
 
 /// The key in the credential at `path`; `None` where systemd hands over none of that name.
 fn credential(path: &Path) -> Result<Option<Key>, String> {
-    let bytes = match files::read_bytes(path, MOST_BYTES) {
+    let bytes = match files::read_credential_bytes(path, MOST_BYTES) {
         Err(fault) if fault.is_missing() => return Ok(None),
         read => read.map_err(|fault: FileFault| fault.to_string())?,
     };
@@ -102,6 +102,11 @@ const MOST_BYTES: u64 = 1 << 20;
 mod tests {
     use super::*;
 
+    fn write(credentials: &Path, secret: &str) {
+        let path = credentials.join(CREDENTIAL);
+        files::write_atomically(&path, secret.as_bytes(), 0o400).unwrap();
+    }
+
     /// The tag that the known key makes, and its place.
     fn known(state: &StateDirectory, surroundings: &Surroundings) -> ([u8; 32], String) {
         match find(state, surroundings).unwrap() {
@@ -120,7 +125,7 @@ mod tests {
         surroundings.credentials_directory = Some(credentials.path().to_owned());
         assert_eq!(known(&state, &surroundings), of_file);
         let secret = "a secret of thirty-three letters.";
-        std::fs::write(credentials.path().join(CREDENTIAL), secret).unwrap();
+        write(credentials.path(), secret);
         let (key, place) = known(&state, &surroundings);
         assert_eq!(place, "systemd's credential store.key");
         assert_ne!(key, of_file.0);
@@ -133,7 +138,7 @@ mod tests {
         std::fs::write(state.store_key(), "short").unwrap();
         let why = find(&state, &Surroundings::default()).unwrap_err();
         assert!(why.contains("store.key"), "{why}");
-        std::fs::write(credentials.path().join(CREDENTIAL), "short").unwrap();
+        write(credentials.path(), "short");
         let surroundings = Surroundings {
             credentials_directory: Some(credentials.path().to_owned()),
             ..Surroundings::default()

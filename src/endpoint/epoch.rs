@@ -29,7 +29,7 @@ impl Epoch {
     /// # Errors
     /// The file cannot be read, or holds no number: which tickets were ended, nobody knows then.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let current = match files::read_text(path, MAX_FILE) {
+        let current = match files::read_secret(path, MAX_FILE) {
             Ok(text) => text.trim().parse().map_err(|_| unreadable(path))?,
             Err(FileFault { problem: FileProblem::Io(error), .. })
                 if error.kind() == io::ErrorKind::NotFound =>

@@ -83,7 +83,7 @@ fn tls(ca_bundle: Option<&Path>) -> Result<TlsContext, Failure> {
     let store = match ca_bundle {
         None => TrustStore::default(),
         Some(path) => {
-            let text = files::read_text(path, CA_BUNDLE_CAP)
+            let text = files::read_trusted(path, CA_BUNDLE_CAP)
                 .map_err(|fault| misconfigured(&format!("the ca_bundle {fault}")))?;
             authorities::check(text.as_bytes()).map_err(|what| {
                 misconfigured(&format!("the ca_bundle {} holds {what}", path.display()))

@@ -8,10 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::files::{self, FileFault};
 use crate::ini::{Heading, Section};
 use crate::keyring::{KeyringFault, KeyringProblem};
 use crate::model::{Failure, FailureKind, KeySource, LongTermKey, Signer};
-use crate::{child, files, ini, keyring};
+use crate::{child, ini, keyring};
 
 /// Reads the key that `source` refers to.
 ///
@@ -83,9 +84,9 @@ fn from_file(source: &KeySource) -> Result<LongTermKey, Failure> {
         KeySource::AwsProfile { name, credentials_file, config_file } => {
             from_aws_files(name, credentials_file, config_file)
         }
-        KeySource::File(path) | KeySource::SystemdCredential { path, .. } => {
-            let text = read_file(path)?;
-            parse(&text).map_err(|what| fail(format!("{} {what}", path.display())))
+        KeySource::File(path) => from_text(path, files::read_secret(path, FILE_CAP)),
+        KeySource::SystemdCredential { path, .. } => {
+            from_text(path, files::read_credential(path, FILE_CAP))
         }
         KeySource::Command { .. } | KeySource::Environment | KeySource::Keyring(_) => {
             Err(fail("this access_key is not kept in a file".to_owned()))
@@ -133,8 +134,12 @@ fn from_environment() -> Result<LongTermKey, Failure> {
     })
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    files::read_secret(path, FILE_CAP).map_err(|fault| fail(fault.to_string()))
+fn from_text(
+    path: &Path,
+    text: Result<Zeroizing<String>, FileFault>,
+) -> Result<LongTermKey, Failure> {
+    let text = text.map_err(|fault| fail(fault.to_string()))?;
+    parse(&text).map_err(|what| fail(format!("{} {what}", path.display())))
 }
 
 /// Reads a key from `credential_process` JSON or from the first INI section that has one.

@@ -24,11 +24,14 @@ pub(super) async fn read(source: &SecretSource, what: &str) -> Result<SecretStri
             SecretString::from(text.trim())
         }
         SecretSource::File(path) | SecretSource::SystemdCredential { path, .. } => {
+            let read = match source {
+                SecretSource::SystemdCredential { .. } => files::read_credential,
+                SecretSource::Command(_) | SecretSource::File(_) => files::read_secret,
+            };
             let (path, what) = (path.clone(), what.to_owned());
             super::blocking(move || {
                 let cap = u64::try_from(CAP).unwrap_or(u64::MAX);
-                let text = files::read_secret(&path, cap)
-                    .map_err(|fault| fail(format!("{what}: {fault}")))?;
+                let text = read(&path, cap).map_err(|fault| fail(format!("{what}: {fault}")))?;
                 Ok(SecretString::from(text.trim()))
             })
             .await?

@@ -30,7 +30,7 @@ pub(super) async fn read(source: &TokenSource, oidc: &Oidc) -> Result<SecretStri
             let path = path.clone();
             let text = super::blocking(move || {
                 let cap = u64::try_from(CAP).unwrap_or(u64::MAX);
-                files::read_text(&path, cap).map_err(|fault| {
+                files::read_token(&path, cap).map_err(|fault| {
                     let is_missing = fault.is_missing();
                     let failure = fail(format!("the web identity token file {fault}; {REMEDY}"));
                     // Whoever writes it may be about to.

@@ -80,11 +80,16 @@ impl Shelf {
             Err(fault) if fault.is_missing() => Ok(Found::Nothing),
             Err(fault) => match fault.problem {
                 FileProblem::Io(error) => Err(error),
+                // It is not the file's fault.
+                FileProblem::OpenWay(..) | FileProblem::StrangersWay(..) => {
+                    Err(io::Error::other(fault.to_string()))
+                }
                 FileProblem::NotRegular
                 | FileProblem::NotText
                 | FileProblem::OpenToOthers(_)
                 | FileProblem::Stranger(_)
-                | FileProblem::TooLarge(_) => Ok(Found::Bad(fault.to_string())),
+                | FileProblem::TooLarge(_)
+                | FileProblem::Writable(_) => Ok(Found::Bad(fault.to_string())),
             },
         }
     }

@@ -21,6 +21,14 @@ fn workshop() -> tempfile::TempDir {
     write("base.json", key, 0o600);
     write("open.json", key, 0o644);
     write("token", "eyJ", 0o644);
+    write("open-token", "eyJ", 0o666);
+    write("open-policy.json", "{}", 0o664);
+    write("open-ca.pem", include_str!("config/ca.pem"), 0o646);
+    write("bin/open-tool", "#!/bin/sh\n", 0o777);
+    write("credentials/open-key", key, 0o644);
+    write("shared/base.json", key, 0o600);
+    fs::set_permissions(directory.path().join("shared"), fs::Permissions::from_mode(0o777))
+        .unwrap();
     write("me.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o600);
     write("open.seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", 0o644);
     write("eight.seed", "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&digits=8", 0o600);
@@ -85,6 +93,34 @@ fn every_refusal_names_place_and_remedy() {
         fs::write(&golden, &written).unwrap();
     }
     similar_lines(&text, &written);
+}
+
+#[test]
+fn a_configuration_that_others_can_write_or_replace_is_refused() {
+    const FINE: &str = "[profile.reader]\nrole_arn = \"arn:aws:iam::123456789012:role/R\"\n\
+                        web_identity_token = { file = \"token\" }\n";
+    let workshop = workshop();
+    let directory = workshop.path();
+    let path = directory.join("config.toml");
+    let mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(outcome(directory, FINE), "fine");
+    for open in [0o666, 0o664, 0o646] {
+        mode(&path, open);
+        let said = outcome(directory, FINE);
+        assert!(
+            said.contains(&format!("others can write to DIR/config.toml (mode {open:04o})")),
+            "{said}"
+        );
+        assert!(said.contains("run: chmod go-w DIR/config.toml; whoever writes"), "{said}");
+    }
+    mode(&path, 0o644);
+    mode(directory, 0o777);
+    let said = outcome(directory, FINE);
+    assert!(said.contains("they can write to DIR (mode 0777); run: chmod go-w DIR"), "{said}");
+    mode(directory, 0o1777);
+    assert_eq!(outcome(directory, FINE), "fine", "nobody takes another's file out of a sticky one");
 }
 
 /// `explained.txt` holds a configuration, `---`, and what `check` prints of it.

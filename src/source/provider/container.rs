@@ -62,7 +62,7 @@ async fn authorization(variables: &Variables) -> Result<Option<HeaderValue>, Fai
     let token = match variables.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(PathBuf::from) {
         Some(path) => Some(
             blocking(move || {
-                files::read_text(&path, TOKEN_CAP).map_err(|fault| {
+                files::read_token(&path, TOKEN_CAP).map_err(|fault| {
                     fail(FailureKind::Misconfigured, &format!("wants a token, but {fault}"))
                 })
             })

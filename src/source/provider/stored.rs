@@ -48,8 +48,11 @@ impl Stored {
                         | FileProblem::NotRegular
                         | FileProblem::NotText
                         | FileProblem::OpenToOthers(_)
+                        | FileProblem::OpenWay(..)
                         | FileProblem::Stranger(_)
-                        | FileProblem::TooLarge(_) => Err(fail(fault.to_string())),
+                        | FileProblem::StrangersWay(..)
+                        | FileProblem::TooLarge(_)
+                        | FileProblem::Writable(_) => Err(fail(fault.to_string())),
                     };
                 }
             };
