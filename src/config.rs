@@ -9,6 +9,8 @@
 //! Every step takes down its faults and goes on, so that all are reported at once ([`Faults`]), and no message ever
 //! quotes a secret (`mask`). The environment is not read here: it comes in as [`Surroundings`].
 
+mod allow;
+mod audience;
 mod aws;
 mod chain;
 mod context;
@@ -40,6 +42,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::config::allow::Scope;
 use crate::config::aws::Choice;
 use crate::config::chain::Profiles;
 use crate::config::context::Context;
@@ -50,10 +53,12 @@ use crate::config::mfa::Devices;
 use crate::config::named::NamedFiles;
 use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
+use crate::policy::Rule;
 
+pub use audience::explain_for;
 pub use daemon::{DaemonSettings, StoreKind};
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
-pub use explain::{explain, explain_for};
+pub use explain::explain;
 pub use fault::Faults;
 pub use policies::{Claims, Policies, Policy, Purpose, policies};
 pub use report::{Report, report};
@@ -74,6 +79,8 @@ pub struct Config {
     pub daemon: DaemonSettings,
     /// The listeners other than the control socket, in the order of the file; at least one.
     pub endpoints: Vec<EndpointConfig>,
+    /// Who may have what, beside the daemon's own user and root, in the order of the file.
+    pub rules: Vec<Rule>,
     /// The profiles that can be lent, by name; at least one.
     pub plans: Vec<Plan>,
     /// The profiles that are only sources for others, by name.
@@ -219,6 +226,7 @@ fn resolve(
             uid: surroundings.uid,
             daemon: parts.daemon,
             endpoints: parts.endpoints,
+            rules: parts.rules,
             plans: parts.plans,
             sources: parts.sources,
             warnings: faults,
@@ -232,6 +240,7 @@ struct Parts {
     aws_files: Vec<PathBuf>,
     daemon: DaemonSettings,
     endpoints: Vec<EndpointConfig>,
+    rules: Vec<Rule>,
     plans: Vec<Plan>,
     sources: Vec<(ProfileName, KeySource)>,
 }
@@ -249,12 +258,13 @@ fn take_apart(
     let choice = choice.map_or(by_default, |node| Choice::read(&node));
     let daemon = daemon::read(daemon, context);
     let endpoints = root.take("endpoint").map(|node| endpoint::read(&node, context));
+    let allow = root.take("allow");
     let devices = Devices::read(root.table("mfa").as_ref(), context);
     let profiles = root.table("profile");
     let has_profiles = profiles.is_some();
     let profiles =
         profiles.map_or_else(Vec::new, |table| profile::read_all(&table, &devices, context));
-    root.finish(|node| later::key(node, later::TABLES));
+    root.finish(|_| None);
 
     let names = Profiles::new(&profiles);
     let mut aws = aws::serve(&choice, &devices, context, sources);
@@ -267,6 +277,11 @@ fn take_apart(
         .into_iter()
         .map(|raw| raw.resolve(|name| imds_profile(name, &names, &aws, context)))
         .collect();
+    let lendable = |name: &fault::At<String>| {
+        aws.lendable(&name.value).or_else(|| names.lendable(name, context))
+    };
+    let scope = Scope { lendable: &lendable, endpoints: &endpoints };
+    let rules = allow.map(|node| allow::read(&node, &scope, context)).unwrap_or_default();
     provider::check_own(&profiles, &endpoints, context);
     let eager = served_by_imds(&endpoints);
     aws.keep_off(&endpoints, context);
@@ -298,7 +313,7 @@ fn take_apart(
     let mut sources = chain::sources(&profiles);
     sources.extend(aws.sources);
     sources.sort_by(|a, b| a.0.cmp(&b.0));
-    Some(Parts { aws_files: aws.files, daemon: daemon?, endpoints, plans, sources })
+    Some(Parts { aws_files: aws.files, daemon: daemon?, endpoints, rules, plans, sources })
 }
 
 /// A role name goes into the path of a URL as it is, so not every profile's name will do.

@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 
 use crate::model::Caller;
 
-pub use about::About;
+pub use about::{About, Redeemer};
 pub use closed::Closed;
 pub use container::Container;
 pub use control::Control;

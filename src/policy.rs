@@ -10,7 +10,10 @@ mod pace;
 mod refresh;
 mod step;
 
-pub use access::{Access, Action, Decision, Grant, Refusal};
+pub use access::{
+    Access, Account, Action, Condition, Decision, Grant, Needs, Profiles, Refusal, Rule, RuleToken,
+    TOKEN_GRACE, Unmet,
+};
 pub use backoff::Streak;
 pub use expiry::local_expiry;
 pub use jump::{Jump, jump};

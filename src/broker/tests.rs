@@ -7,17 +7,19 @@ mod schedule;
 pub(super) mod script;
 mod settling;
 
+use std::time::SystemTime;
+
 use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::broker::tests::script::{Answer, Script, mfa_plan, plan};
-use crate::model::{Caller, Channel, FailureKind};
+use crate::model::{Caller, FailureKind};
 use crate::policy::{Access, Action, Decision};
 
 fn grant(profile: &str) -> Grant {
-    let caller = Caller { uid: Some(0), pid: None, channel: Channel::Control };
+    let caller = Caller::at_control(0);
     let profile = ProfileName::parse(profile).unwrap();
-    match Access::new(0).decide(&caller, &profile, Action::Use) {
+    match Access::new(0).decide(&caller, &profile, Action::Use, SystemTime::UNIX_EPOCH) {
         Decision::Allow(grant) => grant,
         Decision::Refuse(refusal) => panic!("{refusal}"),
     }

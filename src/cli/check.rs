@@ -2,16 +2,18 @@
 
 mod rotations;
 
+use std::ffi::CString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use nix::unistd::User;
+use nix::unistd::{Gid, User, getgrouplist};
 use serde::Serialize;
 
 use self::rotations::Rotation;
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
 use crate::config::{self, Report, Surroundings};
+use crate::model::{Caller, Clock};
 
 /// How it is said.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,7 @@ fn examine(
     };
     let plans = match as_user {
         None => config::explain(&config) + &rotations::explain(&Rotation::all(&config)),
-        Some(name) => config::explain_for(&config, name, uid_of(name)?),
+        Some(name) => config::explain_for(&config, name, &user_of(name)?, Clock::system().now()),
     };
     Ok(Findings { exit: Exit::Success, plans, faults: config.warnings.render(colour) })
 }
@@ -94,11 +96,16 @@ struct Whole {
     keys: Vec<Rotation>,
 }
 
-fn uid_of(name: &str) -> Result<u32, Complaint> {
-    User::from_name(name).ok().flatten().map(|user| user.uid.as_raw()).ok_or_else(|| {
+/// The user `name` at the control socket, with the groups that the user database says.
+fn user_of(name: &str) -> Result<Caller, Complaint> {
+    let user = User::from_name(name).ok().flatten().ok_or_else(|| {
         let message = format!("there is no user {name:?}; name one of this machine");
         Complaint::new(Exit::Usage, message)
-    })
+    })?;
+    let groups = CString::new(name).ok().and_then(|name| getgrouplist(&name, user.gid).ok());
+    let groups = groups.unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+    let gid = Some(user.gid.as_raw());
+    Ok(Caller { gid, groups, ..Caller::at_control(user.uid.as_raw()) })
 }
 
 #[cfg(test)]
@@ -204,16 +211,21 @@ mod tests {
     }
 
     #[test]
-    fn another_user_has_what_the_metadata_endpoint_gives_to_all() {
-        let findings = check(FINE, Some("nobody"));
+    fn another_user_has_what_a_rule_gives() {
+        let rule = "[[allow]]\nprofiles = [\"reader\"]\nuser = \"nobody\"\nendpoint = \"imds\"\n";
+        let findings = check(&format!("{FINE}\n{rule}"), Some("nobody"));
         assert!(findings.plans.contains("reader  yes, at the endpoint imds"), "{}", findings.plans);
         assert!(findings.plans.contains("writer  no"), "{}", findings.plans);
+        let rule = rule.replace("nobody", "daemon");
+        let findings = check(&format!("{FINE}\n{rule}"), Some("nobody"));
+        let why = "  reader  no: no rule gives it to this caller\n            the rule for the user daemon, at the endpoint imds does not hold: not the user daemon\n";
+        assert!(findings.plans.contains(why), "{}", findings.plans);
         let findings = check(FINE, Some("root"));
         assert!(findings.plans.contains("writer  yes"), "{}", findings.plans);
     }
 
     #[test]
     fn a_user_that_does_not_exist_is_a_usage_error() {
-        assert_eq!(uid_of("no such user").unwrap_err().exit, Exit::Usage);
+        assert_eq!(user_of("no such user").unwrap_err().exit, Exit::Usage);
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::model::{ProfileName, is_local_address};
+use crate::model::{Channel, ProfileName, is_local_address};
 
 /// One listener, other than the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +225,9 @@ fn checked_name(name: At<String>, context: &Context<'_>) -> String {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !((1..=64).contains(&name.value.len()) && name.value.chars().all(legal)) {
         let title = "an endpoint's name has 1 to 64 letters, digits and -_.";
+        context.findings.add(Fault::error(name.span, title).help("choose another name"));
+    } else if name.value == Channel::Control.as_str() {
+        let title = "the control socket has this name already";
         context.findings.add(Fault::error(name.span, title).help("choose another name"));
     }
     name.value

@@ -4,12 +4,12 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen};
+use crate::config::{Config, EndpointConfig, EndpointKind, HttpTokens, Listen, audience};
 use crate::model::{
-    Base, Call, Caller, Channel, CodeSource, Hop, KeySource, MfaDevice, OidcGrant, OidcToken, Plan,
-    ProfileName, Provider, RoleRequest, SessionDuration, TokenSource, Validity,
+    Base, Call, CodeSource, Hop, KeySource, MfaDevice, OidcGrant, OidcToken, Plan, ProfileName,
+    Provider, RoleRequest, SessionDuration, TokenSource, Validity,
 };
-use crate::policy::{self, Access, Action, Decision};
+use crate::policy;
 
 /// Everything that was resolved: the daemon's paths, its endpoints, each profile's plan and who may have it.
 #[must_use]
@@ -18,36 +18,6 @@ pub fn explain(config: &Config) -> String {
     // Writing to a String cannot fail.
     let _ = write_all(&mut text, config);
     text
-}
-
-/// What the user `user`, whose id is `uid`, may have, and by which way; or why not.
-#[must_use]
-pub fn explain_for(config: &Config, user: &str, uid: u32) -> String {
-    let access = Access::new(config.uid);
-    let caller = Caller { uid: Some(uid), pid: None, channel: Channel::Control };
-    let width = config.plans.iter().map(|plan| plan.profile.as_str().chars().count()).max();
-    let width = width.unwrap_or_default();
-    let mut text = format!("what {user} may have of a daemon that runs as {}\n", config.user);
-    for plan in &config.plans {
-        let answer = match access.decide(&caller, &plan.profile, Action::Use) {
-            Decision::Allow(_) => "yes, over the control socket or with a ticket".to_owned(),
-            Decision::Refuse(refusal) => match metadata_endpoints(config, plan).next() {
-                Some(name) => format!("yes, at the endpoint {name}, as any local process"),
-                None => format!("no: {refusal}"),
-            },
-        };
-        let _ = writeln!(text, "  {:width$}  {answer}", plan.profile.as_str());
-    }
-    text
-}
-
-fn metadata_endpoints<'a>(config: &'a Config, plan: &Plan) -> impl Iterator<Item = &'a str> {
-    config.endpoints.iter().filter_map(|endpoint| match &endpoint.kind {
-        EndpointKind::Imds { profiles, .. } if profiles.contains(&plan.profile) => {
-            Some(endpoint.name.as_str())
-        }
-        EndpointKind::Imds { .. } | EndpointKind::Container | EndpointKind::Metrics => None,
-    })
 }
 
 fn write_all(text: &mut String, config: &Config) -> fmt::Result {
@@ -97,11 +67,7 @@ fn write_endpoint(text: &mut String, endpoint: &EndpointConfig) -> fmt::Result {
                 HttpTokens::Required => "IMDSv2 only",
             };
             writeln!(text, "  metadata endpoint on {place}, {versions}")?;
-            let asks = match http_tokens {
-                HttpTokens::Optional => "any local process that asks",
-                HttpTokens::Required => "any local process that fetches a token",
-            };
-            writeln!(text, "  serves {asks}, whatever its user: {}", list(profiles))
+            writeln!(text, "  gives the caller the first that it may have: {}", list(profiles))
         }
         EndpointKind::Metrics => {
             writeln!(text, "  metrics endpoint on {place}")?;
@@ -152,11 +118,7 @@ fn write_plan(text: &mut String, plan: &Plan, config: &Config) -> fmt::Result {
         format!("renewed with {} left", span(lead(&plan.last.call)))
     };
     writeln!(text, "  {kept}; {renewed}")?;
-    writeln!(text, "  lent to {} (control socket, or a ticket)", people(&config.user))?;
-    for name in metadata_endpoints(config, plan) {
-        writeln!(text, "  lent to any local process at the endpoint {name}")?;
-    }
-    Ok(())
+    audience::write(text, plan, config)
 }
 
 fn write_hop(text: &mut String, hop: &Hop) -> fmt::Result {
@@ -318,10 +280,6 @@ fn lead(call: &Call) -> Duration {
     Validity::new(issued, issued + life).map_or(life, |validity| {
         validity.expires().duration_since(policy::refresh_at(&validity, 0)).unwrap_or_default()
     })
-}
-
-fn people(user: &str) -> String {
-    if user == "root" { "root".to_owned() } else { format!("{user} and root") }
 }
 
 fn list(profiles: &[ProfileName]) -> String {

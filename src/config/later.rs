@@ -3,9 +3,6 @@
 use crate::config::cursor::Node;
 use crate::config::fault::{Fault, quoted};
 
-/// Whole tables.
-pub(super) const TABLES: &[&str] = &["allow"];
-
 /// Keys of `[daemon]`.
 pub(super) const DAEMON: &[&str] = &["audit"];
 

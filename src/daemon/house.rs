@@ -22,7 +22,7 @@ use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach};
 use crate::endpoint::{About, Control, Desk, Health, Metrics};
 use crate::model::{Clock, Plan};
-use crate::policy::Access;
+use crate::policy::{Access, Rule};
 use crate::source::Source;
 use crate::systemd::Sockets;
 use crate::telemetry::meters::Meters;
@@ -47,6 +47,7 @@ pub(super) struct House {
 struct Said {
     settings: DaemonSettings,
     endpoints: Vec<EndpointConfig>,
+    rules: Vec<Rule>,
     warnings: Vec<String>,
 }
 
@@ -60,6 +61,7 @@ impl House {
         sockets: Arc<Sockets>,
     ) -> Result<Self, DaemonFault> {
         let (said, plans, path) = Said::of(config);
+        let access = Access::with_rules(surroundings.uid, said.rules.clone());
         let settings = said.settings.clone();
         let state_dir = &settings.state_dir;
         let state = StateDirectory::open(state_dir).map_err(|fault| match fault {
@@ -85,7 +87,7 @@ impl House {
         source.keep_in(&store);
         let habits = Habits { idle: settings.idle, mfa_warning: settings.mfa_warning };
         let broker = Broker::with_store(plans, Arc::clone(&source), store, clock, habits);
-        let desk = Desk::new(Access::new(surroundings.uid), broker.clone());
+        let desk = Desk::new(access, broker.clone());
         let budget = Budget::of_process();
         let meters = Meters::default();
         source.count_with(meters.sts());
@@ -146,8 +148,9 @@ impl House {
     /// same, and what is in trouble tries again.
     fn put_in_force(&mut self, config: Config, wished: bool, changed: &BTreeSet<PathBuf>) {
         let warnings = config.warnings.clone();
-        self.fittings.desk.govern(Access::new(config.uid));
+        let uid = config.uid;
         let (said, plans, path) = Said::of(config);
+        self.fittings.desk.govern(Access::with_rules(uid, said.rules.clone()));
         let same_plans = self.broker.plans().iter().map(Arc::as_ref).eq(&plans);
         let mut next = self.listeners.bind(&said.endpoints);
         let faults = std::mem::take(&mut next.faults);
@@ -200,14 +203,14 @@ impl House {
             address: self.settings.control.display().to_string(),
         };
         let endpoints = std::iter::once(control).chain(self.listeners.statuses()).collect();
-        self.standing.listens(endpoints, self.listeners.container_url());
+        self.standing.listens(endpoints, self.listeners.container());
     }
 }
 
 impl Said {
     fn of(config: Config) -> (Self, Vec<Plan>, Option<PathBuf>) {
-        let Config { path, daemon: settings, endpoints, plans, warnings, .. } = config;
-        (Self { settings, endpoints, warnings: warnings.lines().collect() }, plans, path)
+        let Config { path, daemon: settings, endpoints, rules, plans, warnings, .. } = config;
+        (Self { settings, endpoints, rules, warnings: warnings.lines().collect() }, plans, path)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::endpoint::budget::{Budget, Purpose, Room};
 use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Door, TcpDoor};
 use crate::endpoint::server::{Shutdown, Stop, serve};
-use crate::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds, Metrics};
+use crate::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds, Metrics, Redeemer};
 use crate::model::Channel;
 use crate::seal::Key;
 use crate::systemd::Sockets;
@@ -213,10 +213,13 @@ impl Listeners {
     }
 
     /// Where a ticket is redeemed; `None` where there is no container endpoint.
-    pub(super) fn container_url(&self) -> Option<String> {
+    pub(super) fn container(&self) -> Option<Redeemer> {
         let container =
             self.running.iter().find(|it| it.endpoint.kind == EndpointKind::Container)?;
-        Some(format!("http://{}/v1/credentials", container.address))
+        Some(Redeemer {
+            endpoint: container.endpoint.name.clone(),
+            url: format!("http://{}/v1/credentials", container.address),
+        })
     }
 
     /// Says which of systemd's sockets nobody serves, so that nobody wonders why there is no answer at them.
@@ -252,11 +255,12 @@ impl Listeners {
             }
         };
         let channel = channel(endpoint);
-        match (inherited, &endpoint.listen) {
-            (Some(socket), _) => Ok(TcpDoor::adopt(socket, channel)?),
-            (None, Listen::Address(address)) => Ok(TcpDoor::bind(address.get(), channel)?),
-            (None, Listen::FreePort | Listen::Socket(_)) => self.free_port(endpoint),
-        }
+        let door = match (inherited, &endpoint.listen) {
+            (Some(socket), _) => TcpDoor::adopt(socket, channel)?,
+            (None, Listen::Address(address)) => TcpDoor::bind(address.get(), channel)?,
+            (None, Listen::FreePort | Listen::Socket(_)) => self.free_port(endpoint)?,
+        };
+        Ok(door.named(&endpoint.name))
     }
 
     /// Listens on the port that the endpoint had before; on another, which is kept, where somebody else has it now.
@@ -286,7 +290,7 @@ impl Next {
 }
 
 fn adopt(socket: &TcpListener, endpoint: &EndpointConfig) -> Result<TcpDoor, DaemonFault> {
-    Ok(TcpDoor::adopt(socket.try_clone()?, channel(endpoint))?)
+    Ok(TcpDoor::adopt(socket.try_clone()?, channel(endpoint))?.named(&endpoint.name))
 }
 
 fn channel(endpoint: &EndpointConfig) -> Channel {

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::endpoint::About;
 use crate::endpoint::control::wire::{ConfigurationStatus, EndpointStatus};
+use crate::endpoint::{About, Redeemer};
 use crate::model::timestamp;
 
 /// What is told, and to whom: everybody who has subscribed.
@@ -31,11 +31,11 @@ impl Standing {
     }
 
     /// Tells where the daemon listens, and where a ticket is redeemed.
-    pub(super) fn listens(&self, endpoints: Vec<EndpointStatus>, container_url: Option<String>) {
+    pub(super) fn listens(&self, endpoints: Vec<EndpointStatus>, container: Option<Redeemer>) {
         self.0.send_if_modified(|about| {
-            let news = about.endpoints != endpoints || about.container_url != container_url;
+            let news = about.endpoints != endpoints || about.container != container;
             about.endpoints = endpoints;
-            about.container_url = container_url;
+            about.container = container;
             news
         });
     }

@@ -1,6 +1,7 @@
-//! The container credentials endpoint: `GET /v1/credentials`, the profile is in the ticket.
+//! The container credentials endpoint: `GET /v1/credentials`, the profile is in the ticket; or
+//! `GET /v1/credentials/PROFILE`, with a token that a rule names.
 //!
-//! SDKs send the ticket as the whole value of `Authorization`, without a scheme (contract B.1), so it is compared as
+//! SDKs send either as the whole value of `Authorization`, without a scheme (contract B.1), so it is compared as
 //! it stands. Errors are `{"code":..,"message":..}`, which Go, Java and JS show (contract B.3).
 
 use std::time::Duration;
@@ -14,12 +15,12 @@ use tracing::debug;
 use crate::broker::Form;
 use crate::endpoint::desk::{Desk, Empty, PERSON_NEEDED, Turned, sentence};
 use crate::endpoint::guard::{self, Objection};
-use crate::endpoint::path::Segments;
+use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, No, Reply};
 use crate::endpoint::ticket::TicketClaims;
 use crate::endpoint::{Endpoint, Epoch};
-use crate::model::{Caller, Channel};
+use crate::model::{Caller, ProfileName, Proof, TokenDigest};
 use crate::policy::Action;
 use crate::seal::Key;
 
@@ -47,47 +48,53 @@ impl Endpoint for Container {
 
 impl Container {
     async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, Error> {
-        match (Segments::of(request.uri.path()).as_slice(), &request.method) {
-            (["v1", "credentials"], &Method::GET | &Method::HEAD) => {}
-            (["v1", "credentials"], _) => {
-                let no = No::MethodNotAllowed("GET, HEAD");
-                return Err(Error::new(no, "MethodNotAllowed", "use GET"));
-            }
+        let segments = Segments::of(request.uri.path());
+        let named = match segments.as_slice() {
+            ["v1", "credentials"] => None,
+            ["v1", "credentials", profile] => Some(*profile),
             _ => {
                 let text = "there is nothing at this path; credentials are at /v1/credentials";
                 return Err(Error::new(No::NotFound, "NotFound", text));
             }
+        };
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let no = No::MethodNotAllowed("GET, HEAD");
+            return Err(Error::new(no, "MethodNotAllowed", "use GET"));
         }
-        let claims = self.admit(request)?;
-        let caller =
-            Caller { uid: Some(claims.uid), channel: Channel::Container, ..caller.clone() };
-        self.lend(&claims, &caller).await
-    }
-
-    fn admit(&self, request: &Parts) -> Result<TicketClaims, Error> {
-        let refused = |text| Error::new(No::Unauthorized, "Unauthorized", text);
-        let mut values = request.headers.get_all(AUTHORIZATION).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Err(refused(
-                "no ticket came in the Authorization header; run the program by: credbroker exec PROFILE --env-token -- ...",
-            )),
-            (Some(ticket), None) => {
-                let now = self.desk.broker().clock().now();
-                let claims =
-                    TicketClaims::verify(&self.key, ticket.as_bytes(), self.epoch.get(), now);
-                claims.map_err(|why| {
-                    debug!(%why, "ticket refused");
-                    refused("the ticket is not good or no longer so; get another: credbroker exec")
-                })
+        let shown = shown(request)?;
+        let (profile, proof) = match named {
+            None => {
+                let claims = self.ticket(shown)?;
+                (claims.profile, Proof::Ticket(claims.uid))
             }
-            (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
-        }
+            Some(profile) => self.token(shown, profile)?,
+        };
+        self.lend(&profile, &Caller { proof, ..caller.clone() }).await
     }
 
-    async fn lend(&self, claims: &TicketClaims, caller: &Caller) -> Result<Reply, Error> {
-        let profile = &claims.profile;
+    fn ticket(&self, shown: &[u8]) -> Result<TicketClaims, Error> {
+        let now = self.desk.broker().clock().now();
+        TicketClaims::verify(&self.key, shown, self.epoch.get(), now).map_err(|why| {
+            debug!(%why, "ticket refused");
+            refused("the ticket is not good or no longer so; get another: credbroker exec")
+        })
+    }
+
+    /// The profile that the path names, for who shows a token of any rule; without one nobody learns which there are.
+    fn token(&self, shown: &[u8], profile: &str) -> Result<(ProfileName, Proof), Error> {
+        let digest = TokenDigest::of(shown);
+        if !self.desk.knows(&digest) {
+            return Err(refused("no rule names this token; a ticket goes to /v1/credentials"));
+        }
+        let profile = decode(profile).and_then(|name| ProfileName::parse(&name).ok());
+        let profile = profile
+            .ok_or_else(|| Error::new(No::NotFound, "NotFound", "the path names no profile"))?;
+        Ok((profile, Proof::Token(digest)))
+    }
+
+    async fn lend(&self, profile: &ProfileName, caller: &Caller) -> Result<Reply, Error> {
         let unknown = || {
-            let text = format!("the ticket is for the profile `{profile}`, which no longer exists");
+            let text = format!("there is no profile `{profile}`, or no longer");
             Error::new(No::NotFound, "UnknownProfile", text)
         };
         let away = || {
@@ -118,6 +125,22 @@ impl Container {
             }
         }
     }
+}
+
+/// The one value of the `Authorization` header.
+fn shown(request: &Parts) -> Result<&[u8], Error> {
+    let mut values = request.headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(refused(
+            "no ticket came in the Authorization header; run the program by: credbroker exec PROFILE --env-token -- ...",
+        )),
+        (Some(value), None) => Ok(value.as_bytes()),
+        (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
+    }
+}
+
+fn refused(text: &str) -> Error {
+    Error::new(No::Unauthorized, "Unauthorized", text)
 }
 
 /// A no with its code and its sentence.

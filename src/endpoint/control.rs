@@ -131,6 +131,15 @@ impl Control {
             _ => return Err(bad_request("there is nothing at this path").into()),
         };
         expect(request, &method)?;
+        // Whoever may redeem a ticket sees what it is for, and gets one.
+        let holder = match verb {
+            "ticket" => Some(self.with_ticket(caller).ok_or_else(no_container)?),
+            "client" | "status" => {
+                self.with_ticket(caller).filter(|_| self.open(caller, name).is_none())
+            }
+            _ => None,
+        };
+        let caller = holder.as_ref().unwrap_or(caller);
         let (granted, lease) = self.lease(caller, name, action)?;
         let _wait = match verb {
             "forget" | "login" | "refresh" => Some(self.desk.wait().ok_or_else(crowded)?),
@@ -167,14 +176,8 @@ impl Control {
         if !(1..=MAX_TICKET_SECONDS).contains(&wish.ttl_seconds) {
             return Err(bad_request("a ticket lives 1 to 43200 seconds").into());
         }
-        let url = self.about.borrow().container_url.clone().ok_or_else(|| {
-            misconfigured(
-                "NoContainerEndpoint",
-                "there is no container endpoint for a ticket; add an [[endpoint]] with kind = \
-                 \"container\" to the configuration",
-            )
-        })?;
-        // The policy has let the caller pass, which it does only by its user.
+        let url = self.about.borrow().container.as_ref().map(|it| it.url.clone());
+        let url = url.ok_or_else(no_container)?;
         let uid = caller.uid.ok_or_else(|| forbidden(&granted.plan.profile))?;
         let expires = self.now() + Duration::from_secs(wish.ttl_seconds);
         let profile = granted.plan.profile.clone();
@@ -188,6 +191,10 @@ impl Control {
         let document =
             ticket(secret.expose_secret(), &timestamp(expires), &url, &client(&granted.plan));
         Ok(reply::json(Bytes::from_owner(document)))
+    }
+
+    fn open(&self, caller: &Caller, name: &ProfileName) -> Option<Granted> {
+        self.desk.open_to(caller, Action::Use, std::iter::once(name.clone())).next()
     }
 
     fn lease(
@@ -284,15 +291,32 @@ impl Control {
         }
     }
 
+    /// What the caller may have, here or with a ticket that it gets here.
     fn visible(&self, caller: &Caller) -> Vec<Granted> {
-        let names: Vec<_> =
-            self.desk.broker().plans().iter().map(|plan| plan.profile.clone()).collect();
-        self.desk.open_to(caller, Action::Use, names.into_iter()).collect()
+        let holder = self.with_ticket(caller);
+        let plans = self.desk.broker().plans();
+        let granted = plans.iter().filter_map(|plan| {
+            let name = &plan.profile;
+            self.open(caller, name).or_else(|| self.open(holder.as_ref()?, name))
+        });
+        granted.collect()
+    }
+
+    /// The caller as it will be where it redeems a ticket; `None` where there is no such place.
+    fn with_ticket(&self, caller: &Caller) -> Option<Caller> {
+        caller.with_ticket(&self.about.borrow().container.as_ref()?.endpoint)
     }
 
     fn now(&self) -> SystemTime {
         self.desk.broker().clock().now()
     }
+}
+
+fn no_container() -> ErrorBody {
+    misconfigured(
+        "NoContainerEndpoint",
+        "there is no container endpoint for a ticket; add an [[endpoint]] with kind = \"container\" to the configuration",
+    )
 }
 
 fn expect(request: &Parts, method: &Method) -> Result<(), Denied> {

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
 use crate::endpoint::budget::{Budget, Purpose, Room, Wait};
-use crate::model::{Caller, Channel, Failure, FailureKind, Plan, ProfileName};
+use crate::model::{Caller, Failure, FailureKind, Plan, ProfileName, TokenDigest};
 use crate::policy::{Access, Action, Decision, Grant};
 
 /// The rules in force, and the broker that they guard; cloning is cheap.
@@ -64,7 +64,8 @@ impl Desk {
     pub fn govern(&self, access: Access) {
         let before = self.access.load();
         if !access.is_as(&before) {
-            self.access.store(Arc::new(access.after(&before)));
+            let now = self.broker.clock().now();
+            self.access.store(Arc::new(access.after(&before, now)));
         }
     }
 
@@ -83,6 +84,11 @@ impl Desk {
         self.access.load().is_run_by(caller)
     }
 
+    /// Whether any rule names the token that `digest` is of.
+    pub(super) fn knows(&self, digest: &TokenDigest) -> bool {
+        self.access.load().knows(digest, self.broker.clock().now())
+    }
+
     /// Asks for `profile` to do `action` with it, and writes a refusal down.
     pub(super) fn ask(
         &self,
@@ -90,7 +96,7 @@ impl Desk {
         profile: &ProfileName,
         action: Action,
     ) -> Result<Granted, Turned> {
-        match self.access.load().decide(caller, profile, action) {
+        match self.access.load().decide(caller, profile, action, self.broker.clock().now()) {
             Decision::Allow(grant) => {
                 let plan = self.broker.plan(profile).ok_or(Turned::Unknown)?;
                 Ok(Granted { plan, grant })
@@ -99,7 +105,8 @@ impl Desk {
                 info!(
                     target: AUDIT,
                     %profile,
-                    channel = channel(caller),
+                    channel = caller.channel.as_str(),
+                    endpoint = &*caller.endpoint,
                     peer.uid = caller.uid,
                     peer.pid = caller.pid,
                     %reason,
@@ -117,7 +124,8 @@ impl Desk {
         action: Action,
         names: impl Iterator<Item = ProfileName> + 'a,
     ) -> impl Iterator<Item = Granted> + 'a {
-        names.filter_map(move |name| match self.access.load().decide(caller, &name, action) {
+        let now = self.broker.clock().now();
+        names.filter_map(move |name| match self.access.load().decide(caller, &name, action, now) {
             Decision::Allow(grant) => self.broker.plan(&name).map(|plan| Granted { plan, grant }),
             Decision::Refuse(_) => None,
         })
@@ -160,7 +168,8 @@ impl Desk {
         debug!(
             target: AUDIT,
             %profile,
-            channel = channel(caller),
+            channel = caller.channel.as_str(),
+            endpoint = &*caller.endpoint,
             peer.uid = caller.uid,
             peer.pid = caller.pid,
             access_key.id = held.credentials().access_key_id,
@@ -173,7 +182,8 @@ impl Desk {
         info!(
             target: AUDIT,
             %profile,
-            channel = channel(caller),
+            channel = caller.channel.as_str(),
+            endpoint = &*caller.endpoint,
             peer.uid = caller.uid,
             peer.pid = caller.pid,
             "{deed}"
@@ -216,15 +226,6 @@ pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
 
 /// What our clients are told where a person is needed, whichever way the source names it.
 pub(super) const PERSON_NEEDED: &str = "MfaRequired";
-
-fn channel(caller: &Caller) -> &'static str {
-    match caller.channel {
-        Channel::Container => "container",
-        Channel::Control => "control",
-        Channel::Imds => "imds",
-        Channel::Metrics => "metrics",
-    }
-}
 
 /// The target of the audit's lines: one for every refusal, and, at DEBUG, one for every grant, of which there may be
 /// thousands a second.

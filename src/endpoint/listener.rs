@@ -36,7 +36,8 @@ pub trait Door: Send + 'static {
 pub struct TcpDoor {
     listener: TcpListener,
     address: SocketAddr,
-    channel: Channel,
+    /// Somebody who comes by it.
+    caller: Caller,
 }
 
 impl TcpDoor {
@@ -72,7 +73,14 @@ impl TcpDoor {
             .set_nonblocking(true)
             .and_then(|()| TcpListener::from_std(listener))
             .map_err(|error| fault(BindProblem::Io(error)))?;
-        Ok(Self { listener, address, channel })
+        let caller = Caller::unknown(channel, channel.as_str());
+        Ok(Self { listener, address, caller })
+    }
+
+    /// The same door, as that of the endpoint `name`; without one it bears the name of its kind.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { caller: Caller { endpoint: name.into(), ..self.caller }, ..self }
     }
 
     /// A second handle on the same socket, which stays open as long as either does.
@@ -102,7 +110,7 @@ impl Door for TcpDoor {
             }
             // Answers are small and whole: waiting for more to send would only delay them.
             let _ = stream.set_nodelay(true);
-            return Ok((stream, Caller { uid: None, pid: None, channel: self.channel }));
+            return Ok((stream, Caller { source: Some(peer.ip()), ..self.caller.clone() }));
         }
     }
 }
@@ -158,9 +166,9 @@ impl Door for ControlDoor {
             match stream.peer_cred() {
                 Ok(peer) => {
                     let caller = Caller {
-                        uid: Some(peer.uid()),
+                        gid: Some(peer.gid()),
                         pid: peer.pid(),
-                        channel: Channel::Control,
+                        ..Caller::at_control(peer.uid())
                     };
                     return Ok((stream, caller));
                 }

@@ -1,25 +1,101 @@
 //! Who is asking.
 
-/// A process that asks for something: what the kernel, or a ticket, says of it.
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{ControlGroup, TokenDigest};
+
+/// A process that asks for something: what the kernel says of it, and what it has shown.
+///
+/// What nobody vouches for is missing, and a rule that needs it does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The user id, where something vouches for it.
-    pub uid: Option<u32>,
-    /// The process id, where the kernel tells it; for the audit only, since ids are reused.
-    pub pid: Option<i32>,
-    /// By which door it came.
+    /// By which kind of door it came.
     pub channel: Channel,
+    /// The name of the endpoint whose door that is.
+    pub endpoint: Arc<str>,
+    /// The user id, by the kernel's word.
+    pub uid: Option<u32>,
+    /// The group id of the process, by the kernel's word.
+    pub gid: Option<u32>,
+    /// The groups of the user.
+    pub groups: Arc<[u32]>,
+    /// The process id; for the audit only, since ids are reused.
+    pub pid: Option<i32>,
+    /// The control group, which is the systemd unit's.
+    pub unit: Option<ControlGroup>,
+    /// The address that it came from; `None` over a Unix socket.
+    pub source: Option<IpAddr>,
+    /// What it has shown.
+    pub proof: Proof,
+}
+
+/// What a caller has shown to prove that it may have something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing.
+    #[default]
+    None,
+    /// A ticket that was given to this user.
+    Ticket(u32),
+    /// A token, which a rule may name.
+    Token(TokenDigest),
+}
+
+impl Caller {
+    /// Somebody at the endpoint of this kind and name, of whom nothing more is known.
+    #[must_use]
+    pub fn unknown(channel: Channel, endpoint: impl Into<Arc<str>>) -> Self {
+        Self {
+            channel,
+            endpoint: endpoint.into(),
+            uid: None,
+            gid: None,
+            groups: Arc::default(),
+            pid: None,
+            unit: None,
+            source: None,
+            proof: Proof::None,
+        }
+    }
+
+    /// The user `uid` at the control socket.
+    #[must_use]
+    pub fn at_control(uid: u32) -> Self {
+        Self { uid: Some(uid), ..Self::unknown(Channel::Control, Channel::Control.as_str()) }
+    }
+
+    /// The same caller as it will be at the container endpoint `endpoint`, with the ticket that it is to get; `None` where
+    /// nobody knows whose that would be.
+    #[must_use]
+    pub fn with_ticket(&self, endpoint: &str) -> Option<Self> {
+        let proof = Proof::Ticket(self.uid?);
+        Some(Self { channel: Channel::Container, endpoint: endpoint.into(), proof, ..self.clone() })
+    }
 }
 
 /// A door by which callers come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// The container endpoint: a ticket names the user and the profile.
+    /// The container endpoint: a ticket names the user and the profile, or a token is shown.
     Container,
     /// The control socket: the kernel names the user.
     Control,
-    /// An IMDS endpoint: any local process that fetches a token, as on EC2.
+    /// An IMDS endpoint: any program that fetches a token, as on EC2; the kernel names the user.
     Imds,
     /// A metrics endpoint: any local process.
     Metrics,
+}
+
+impl Channel {
+    /// The word for it in the configuration, in logs and in `status`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Control => "control",
+            Self::Imds => "imds",
+            Self::Metrics => "metrics",
+        }
+    }
 }

@@ -85,7 +85,7 @@ class Place(Keys):
         """The whole life of a key: `stored` says which is kept there, and `check` looks at what else there is."""
         stage, name, old = self.stage, self.name, self.old["AccessKeyId"]
         self.start()
-        client = Client(self.daemon)
+        client = Client(self.daemon, shared=self.has_device)
         with stage.case(f"{name}: a new key is made, proven and put in place"):
             done = self.rotate()
             assert "run this again in " in done.stdout and stored() == self.new_id(), done

@@ -9,9 +9,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use credbroker::broker::{Broker, Habits, Held, Lease, Unavailable};
 use credbroker::config::{self, Surroundings};
 use credbroker::files;
-use credbroker::model::{
-    Channel, Clock, Failure, FailureKind, MfaDevice, SessionDuration, parse_timestamp,
-};
+use credbroker::model::{Clock, Failure, FailureKind, MfaDevice, SessionDuration, parse_timestamp};
 use credbroker::policy::{Access, Action, Decision};
 use credbroker::sandbox::{Fault, FaultKind, Operation, Sandbox, SandboxConfig};
 use credbroker::source::{Codes, Live, Oidc, Source, Sts};
@@ -22,7 +20,7 @@ use totp_rs::{Builder, Secret};
 
 use crate::day::InMemory;
 use crate::leaks::Kept;
-use crate::wire::{anybody, name};
+use crate::wire::{name, user};
 
 /// A daemon without its sockets, and an STS.
 pub(crate) struct World {
@@ -68,9 +66,9 @@ impl World {
     }
 
     pub(crate) fn lease(&self, profile: &str) -> Lease {
-        let caller = anybody(Channel::Container);
-        let caller = credbroker::model::Caller { uid: Some(1000), ..caller };
-        match Access::new(1000).decide(&caller, &name(profile), Action::Use) {
+        let caller = user(1000);
+        match Access::new(1000).decide(&caller, &name(profile), Action::Use, SystemTime::UNIX_EPOCH)
+        {
             Decision::Allow(grant) => self.broker.lease(&grant).unwrap(),
             Decision::Refuse(reason) => panic!("{reason}"),
         }

@@ -18,8 +18,8 @@ use aws_smithy_types::body::SdkBody;
 use credbroker::broker::{Broker, Consent, Habits};
 use credbroker::config::{self, Surroundings};
 use credbroker::model::{
-    Call, Caller, Channel, Clock, Failure, FailureKind, OidcClient, Plan, SessionCredentials,
-    TokenSource, parse_timestamp, timestamp,
+    Call, Caller, Clock, Failure, FailureKind, OidcClient, Plan, SessionCredentials, TokenSource,
+    parse_timestamp, timestamp,
 };
 use credbroker::policy::{Access, Action, Decision, Grant};
 use credbroker::sandbox::Operation;
@@ -139,8 +139,13 @@ fn load(directory: &Path, text: &str) -> Vec<Plan> {
 }
 
 fn grant(number: usize, action: Action) -> Grant {
-    let caller = Caller { uid: Some(1000), pid: None, channel: Channel::Control };
-    let decision = Access::new(1000).decide(&caller, &name(&format!("p{number}")), action);
+    let caller = Caller::at_control(1000);
+    let decision = Access::new(1000).decide(
+        &caller,
+        &name(&format!("p{number}")),
+        action,
+        SystemTime::UNIX_EPOCH,
+    );
     let Decision::Allow(grant) = decision else { panic!("{decision:?}") };
     grant
 }

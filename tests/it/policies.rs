@@ -9,14 +9,14 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use credbroker::broker::{Broker, Habits, Unavailable};
 use credbroker::config::{self, Claims, Policy, Purpose, Surroundings};
 use credbroker::files;
-use credbroker::model::{Caller, Channel, Clock};
+use credbroker::model::Clock;
 use credbroker::policy::{Access, Action, Decision};
 use credbroker::sandbox::{Sandbox, SandboxConfig};
 use credbroker::source::{Codes, Live, Oidc, Source, Sts};
 use serde_json::Value;
 
 use crate::day::InMemory;
-use crate::wire::{anybody, name};
+use crate::wire::{self, name};
 
 #[tokio::test(start_paused = true)]
 async fn a_chain_works_with_its_policies_and_with_none_of_them_missing() {
@@ -92,8 +92,13 @@ async fn outcome(policies: &[Policy], user: &str) -> Result<(), String> {
     let daemon = config.daemon;
     let habits = Habits { idle: daemon.idle, mfa_warning: daemon.mfa_warning };
     let broker = Broker::start(config.plans, source, clock, habits);
-    let caller = Caller { uid: Some(1000), ..anybody(Channel::Container) };
-    let lease = match Access::new(1000).decide(&caller, &name("second"), Action::Use) {
+    let caller = wire::user(1000);
+    let lease = match Access::new(1000).decide(
+        &caller,
+        &name("second"),
+        Action::Use,
+        SystemTime::UNIX_EPOCH,
+    ) {
         Decision::Allow(grant) => broker.lease(&grant).unwrap(),
         Decision::Refuse(reason) => panic!("{reason}"),
     };

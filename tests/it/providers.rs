@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use aws_smithy_runtime_api::client::http::{
@@ -296,7 +296,9 @@ async fn a_circle_is_told_at_once() {
 /// What the profile `it` of `broker` gives its owner, within three seconds.
 async fn asked(broker: &Broker) -> Result<String, Failure> {
     let access = Access::new(OWNER);
-    let Decision::Allow(grant) = access.decide(&user(OWNER), &name("it"), Action::Use) else {
+    let Decision::Allow(grant) =
+        access.decide(&user(OWNER), &name("it"), Action::Use, SystemTime::UNIX_EPOCH)
+    else {
         panic!("the owner may")
     };
     let lease = broker.lease(&grant).unwrap();

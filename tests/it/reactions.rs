@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use credbroker::broker::{Broker, Habits, Held, Lease, Unavailable};
 use credbroker::config::{self, Surroundings};
-use credbroker::model::{Caller, Channel, Clock, FailureKind};
+use credbroker::model::{Caller, Clock, FailureKind};
 use credbroker::policy::{Access, Action, Decision};
 use credbroker::sandbox::{Operation, Sandbox, SandboxConfig};
 use credbroker::source::{Codes, Live, Oidc, Sts};
@@ -68,8 +68,8 @@ impl Stand {
     }
 
     fn lease(&self, profile: &str) -> Lease {
-        let caller = Caller { uid: Some(0), pid: None, channel: Channel::Control };
-        match Access::new(0).decide(&caller, &name(profile), Action::Use) {
+        let caller = Caller::at_control(0);
+        match Access::new(0).decide(&caller, &name(profile), Action::Use, SystemTime::UNIX_EPOCH) {
             Decision::Allow(grant) => self.broker.lease(&grant).unwrap(),
             Decision::Refuse(refusal) => panic!("{refusal}"),
         }

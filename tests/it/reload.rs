@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use credbroker::broker::{Broker, Held};
 use credbroker::config::{self, Surroundings};
@@ -14,7 +14,7 @@ use credbroker::daemon::{Daemon, Reload};
 use credbroker::endpoint::About;
 use credbroker::endpoint::control::wire::ConfigurationStatus;
 use credbroker::endpoint::server::{Shutdown, Stop};
-use credbroker::model::{Caller, Channel, FailureKind};
+use credbroker::model::{Caller, FailureKind};
 use credbroker::policy::{Access, Action, Decision};
 use credbroker::systemd::Sockets;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,8 +93,9 @@ impl Stand {
     /// What the owner is lent.
     async fn lent(&self, profile: &str) -> Arc<Held> {
         let owner = nix::unistd::geteuid().as_raw();
-        let caller = Caller { uid: Some(owner), pid: None, channel: Channel::Control };
-        let decision = Access::new(owner).decide(&caller, &name(profile), Action::Use);
+        let caller = Caller::at_control(owner);
+        let decision =
+            Access::new(owner).decide(&caller, &name(profile), Action::Use, SystemTime::UNIX_EPOCH);
         let Decision::Allow(grant) = decision else { panic!("the owner may") };
         self.broker.lease(&grant).unwrap().credentials(DEADLINE).await.unwrap()
     }
@@ -244,8 +245,9 @@ async fn a_key_that_is_replaced_is_tried_at_once() {
     let reader = stand.lent("reader").await;
     stand.sts.then(Step::Fail(FailureKind::Refused, "InvalidClientTokenId", "no such key"));
     let owner = nix::unistd::geteuid().as_raw();
-    let caller = Caller { uid: Some(owner), pid: None, channel: Channel::Control };
-    let decision = Access::new(owner).decide(&caller, &name("writer"), Action::Use);
+    let caller = Caller::at_control(owner);
+    let decision =
+        Access::new(owner).decide(&caller, &name("writer"), Action::Use, SystemTime::UNIX_EPOCH);
     let Decision::Allow(grant) = decision else { panic!("the owner may") };
     let lease = stand.broker.lease(&grant).unwrap();
     lease.credentials(DEADLINE).await.unwrap_err();

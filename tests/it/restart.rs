@@ -3,16 +3,16 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use credbroker::model::{Channel, Clock, FailureKind};
+use credbroker::model::{Clock, FailureKind};
 use credbroker::policy::{Access, Action, Decision, Grant};
 use credbroker::seal::Key;
 use credbroker::store::{Keeping, Store};
 use tokio::time::sleep;
 
 use crate::mfa::World;
-use crate::wire::{anybody, name};
+use crate::wire::{name, user};
 
 /// A world in which a person has logged in, and `a` and `b` were asked for.
 async fn logged_in() -> World {
@@ -70,9 +70,8 @@ fn configure(world: &World, from: &str, to: &str) {
 }
 
 fn grant(profile: &str) -> Grant {
-    let mut caller = anybody(Channel::Control);
-    caller.uid = Some(1000);
-    match Access::new(1000).decide(&caller, &name(profile), Action::Login) {
+    let caller = user(1000);
+    match Access::new(1000).decide(&caller, &name(profile), Action::Login, SystemTime::UNIX_EPOCH) {
         Decision::Allow(grant) => grant,
         Decision::Refuse(reason) => panic!("{reason}"),
     }

@@ -12,7 +12,7 @@ use credbroker::endpoint::listener::Door;
 use credbroker::endpoint::server::{Shutdown, Stop, serve, serve_connection};
 use credbroker::endpoint::ticket::TicketClaims;
 use credbroker::endpoint::{
-    About, Container, Control, Desk, Endpoint, Epoch, Health, Imds, Metrics,
+    About, Container, Control, Desk, Endpoint, Epoch, Health, Imds, Metrics, Redeemer,
 };
 use credbroker::model::{
     Base, Call, Caller, Channel, ClientSettings, Clock, CodeSource, Dialect, Failure, FailureKind,
@@ -209,8 +209,9 @@ impl World {
     }
 
     pub(crate) fn control(&self) -> Control {
-        let container_url = Some("http://127.0.0.1:9911/v1/credentials".to_owned());
-        let about = About { container_url, ..About::default() };
+        let url = "http://127.0.0.1:9911/v1/credentials".to_owned();
+        let container = Some(Redeemer { endpoint: "container".to_owned(), url });
+        let about = About { container, ..About::default() };
         Control {
             desk: self.desk(),
             key: self.key.clone(),
@@ -276,11 +277,11 @@ pub(crate) fn plan(profile: &str, role: &str) -> Plan {
 }
 
 pub(crate) fn anybody(channel: Channel) -> Caller {
-    Caller { uid: None, pid: None, channel }
+    Caller::unknown(channel, channel.as_str())
 }
 
 pub(crate) fn user(uid: u32) -> Caller {
-    Caller { uid: Some(uid), pid: Some(4242), channel: Channel::Control }
+    Caller { pid: Some(4242), ..Caller::at_control(uid) }
 }
 
 /// What tells of `broker`, and of what `meters` have counted.

@@ -146,7 +146,7 @@ async fn other_methods_and_paths_are_told_apart() {
         assert_eq!(response.header("allow"), Some("GET, HEAD"));
     }
     request(&container, "POST /v1/credentials", &header).await.is_golden("container-405.http");
-    for path in ["/", "/v1", "/v1/credentials/reader", "/latest/meta-data/", "/creds"] {
+    for path in ["/", "/v1", "/v1/credentials/reader/x", "/latest/meta-data/", "/creds"] {
         let response = request(&container, &format!("GET {path}"), "").await;
         response.is_golden("container-404.http");
     }

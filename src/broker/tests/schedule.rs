@@ -47,13 +47,13 @@ pub(super) struct Weather {
     pub(super) slowness: AtomicU64,
     pub(super) calls: AtomicUsize,
     /// By key id: the secret, the expiry, and when it really ends.
-    given: Mutex<HashMap<String, (String, std::time::SystemTime, Instant)>>,
+    given: Mutex<HashMap<String, (String, SystemTime, Instant)>>,
     underway: Mutex<HashSet<String>>,
 }
 
 impl Weather {
     pub(super) fn new(seed: u64) -> Arc<Self> {
-        let start = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let start = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         Arc::new(Self {
             clock: Clock::simulated(start),
             dice: Dice::new(seed),

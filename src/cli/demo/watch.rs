@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::broker::{Broker, Lease};
 use crate::cli::exit::Complaint;
 use crate::cli::print;
-use crate::model::{Caller, Channel, ProfileName, timestamp};
+use crate::model::{Caller, ProfileName, timestamp};
 use crate::policy::{Access, Action, Decision};
 
 /// Prints a line for every lease that is taken or renewed, and for every new trouble; for good.
@@ -41,9 +41,9 @@ pub(super) async fn leases(broker: &Broker, uid: u32) -> Result<(), Complaint> {
 }
 
 fn all(broker: &Broker, uid: u32) -> Vec<(ProfileName, Lease)> {
-    let caller = Caller { uid: Some(uid), pid: None, channel: Channel::Control };
+    let (caller, now) = (Caller::at_control(uid), broker.clock().now());
     let access = Access::new(uid);
-    let lease = |name: ProfileName| match access.decide(&caller, &name, Action::Use) {
+    let lease = |name: ProfileName| match access.decide(&caller, &name, Action::Use, now) {
         Decision::Allow(grant) => Some((name, broker.lease(&grant)?)),
         Decision::Refuse(_) => None,
     };
