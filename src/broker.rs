@@ -253,6 +253,8 @@ impl Broker {
     /// Ends every lease's task and wipes what they hold, save what a reader still has in hand. What is kept for the next
     /// start stays.
     pub async fn stop(&self) {
+        // What a task wants written would end with it.
+        self.0.store.settle().await;
         let mut tasks = std::mem::take(&mut *lock(&self.0.tasks));
         tasks.shutdown().await;
         self.0.store.settle().await;

@@ -261,10 +261,10 @@ impl Store {
         }
     }
 
-    /// Waits for a change that is under way, a moment at most.
+    /// Waits for the changes that were asked for, a few seconds at most.
     pub async fn settle(&self) {
         if let Some(inner) = &self.0 {
-            let _ = inner.writing.spend(|| Ok(())).await;
+            let _ = timeout(SETTLED, inner.writing.spend(|| Ok(()))).await;
         }
     }
 
@@ -355,6 +355,9 @@ const KEY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the disk is waited for; a file takes it milliseconds.
 const DISK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long is waited at the end for what is still to be written.
+const SETTLED: Duration = Duration::from_secs(4);
 
 /// How long a look through the directory may take.
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
