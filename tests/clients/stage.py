@@ -83,14 +83,14 @@ class Stage:
         try:
             yield
         except NotHere as why:
-            print(f"not run {name}: {why}", flush=True)
+            say(f"not run {name}: {why}")
         except Exception as error:
             self.failed += 1
             why = " ".join(str(error).split()) or type(error).__name__
-            print(f"FAILED {name}: {why}", flush=True)
+            say(f"FAILED {name}: {why}")
             traceback.print_exc(limit=-3)
         else:
-            print(f"ok {name}", flush=True)
+            say(f"ok {name}")
 
     @contextlib.contextmanager
     def row(self, fault, done):
@@ -286,6 +286,12 @@ def lifetime(stage, daemon, profile):
     lent = json.loads(done.stdout)
     stage.secret(lent["SecretAccessKey"], lent["SessionToken"])
     return datetime.datetime.fromisoformat(lent["Expiration"].replace("Z", "+00:00")).timestamp() - time.time()
+
+
+def say(line):
+    """A line of the log at once and as a whole, whatever runs beside this."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def policy(*actions, **more):
