@@ -4,6 +4,7 @@
 //! profiles behind one role ask for it once. One task owns one lease (`task.rs`); everybody else holds a
 //! [`Lease`], a handle on its snapshot. The broker hands a lease out only for a [`Grant`].
 
+mod callers;
 mod held;
 mod hop;
 mod lease;
@@ -23,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::broker::callers::Callers;
 use crate::broker::news::News;
 use crate::broker::sealed::Sealed;
 use crate::broker::tending::keys;
@@ -79,6 +81,8 @@ type Profiles = BTreeMap<ProfileName, Entry>;
 struct Entry {
     plan: Arc<Plan>,
     lease: OnceLock<Lease>,
+    /// In its place, where each caller has a session of its own.
+    callers: Option<Arc<Callers>>,
 }
 
 impl Broker {
@@ -134,12 +138,19 @@ impl Broker {
     /// Leases that the new plans have too live on, and those in trouble try again at once: what was in the way may be
     /// mended. The others end, and what they held is wiped.
     pub fn replace(&self, plans: impl IntoIterator<Item = Plan>) {
+        let before = self.0.profiles.load_full();
         let entry = |plan: Plan| {
-            let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new() };
+            let callers = plan.names_caller().then(|| {
+                let same =
+                    before.get(&plan.profile).filter(|it| it.plan.lease_key() == plan.lease_key());
+                same.and_then(|it| it.callers.clone()).unwrap_or_default()
+            });
+            let entry = Entry { plan: Arc::new(plan), lease: OnceLock::new(), callers };
             (entry.plan.profile.clone(), entry)
         };
         let profiles: Arc<Profiles> = Arc::new(plans.into_iter().map(entry).collect());
-        let wanted: HashSet<_> = profiles.values().flat_map(|it| keys(&it.plan)).collect();
+        let mut wanted: HashSet<_> = profiles.values().flat_map(|it| keys(&it.plan)).collect();
+        wanted.extend(callers::keys(&profiles));
         let eager: HashSet<_> = profiles
             .values()
             .filter(|entry| entry.plan.eager)
@@ -221,7 +232,12 @@ impl Broker {
     /// The lease of the profile that is granted; `None` where there is no such profile.
     #[must_use]
     pub fn lease(&self, grant: &Grant) -> Option<Lease> {
-        self.0.profiles.load().get(grant.profile()).map(|entry| self.lease_of(entry))
+        let profiles = self.0.profiles.load();
+        let entry = profiles.get(grant.profile())?;
+        Some(match &entry.callers {
+            None => self.lease_of(entry),
+            Some(callers) => self.lease_of_caller(entry, callers, grant.caller()),
+        })
     }
 
     /// How it stands with each STS that was asked.

@@ -22,6 +22,7 @@ mod provider;
 mod request;
 mod secret;
 mod seed;
+mod session_name;
 mod skew;
 mod sts;
 mod timestamp;
@@ -31,7 +32,7 @@ mod validity;
 
 pub use address::is_local_address;
 pub use arn::{AccountId, ArnFault, Partition, PolicyArn, RoleArn};
-pub use caller::{Caller, Channel, Proof};
+pub use caller::{Caller, Channel, Label, Proof};
 pub use clock::{Clock, Moment, Passed};
 pub use command::CommandLine;
 pub use credentials::{LongTermKey, SessionCredentials, Signer};
@@ -44,10 +45,11 @@ pub use oidc::{OidcClient, OidcGrant, OidcToken};
 pub use plan::{Base, Call, ClientSettings, Hop, KeySource, LeaseKey, Plan, TokenSource};
 pub use provider::{LoginSession, Provider, SsoRole, container_url, local_address, metadata_url};
 pub use request::{
-    ExternalId, LimitFault, RoleRequest, SessionName, SessionPolicy, SessionTags, SourceIdentity,
+    ExternalId, LimitFault, RoleRequest, SessionPolicy, SessionTags, SourceIdentity,
 };
 pub use secret::SecretSource;
 pub use seed::{Seed, SeedFault};
+pub use session_name::SessionName;
 pub use skew::Skew;
 pub use sts::{Dialect, Region, StsEndpoint};
 pub use timestamp::{parse_timestamp, timestamp};

@@ -66,15 +66,17 @@ fn tell_leases(broker: &Weak<Inner>) {
 }
 
 async fn sweep(broker: &Weak<Inner>, store: &Store) {
-    let Some((plans, news, now)) = broker.upgrade().map(|inner| {
+    let Some((plans, of_callers, news, now)) = broker.upgrade().map(|inner| {
         let news = inner.plans.subscribe();
         let now = inner.clock.now();
-        (Broker(inner).plans(), news, now)
+        let broker = Broker(inner);
+        (broker.plans(), broker.keys_of_callers(), news, now)
     }) else {
         return;
     };
     let known = move || -> HashSet<Id> {
-        let sessions = plans.iter().flat_map(|plan| keys(plan)).map(|key| sealed::id(&key));
+        let sessions = plans.iter().flat_map(|plan| keys(plan)).chain(of_callers);
+        let sessions = sessions.map(|key| sealed::id(&key));
         let clients = plans.iter().filter_map(|plan| client(plan)).map(Oidc::id);
         sessions.chain(clients).collect()
     };

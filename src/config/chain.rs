@@ -171,7 +171,16 @@ impl<'a> Profiles<'a> {
         self.warn_of_foreign_keys(leaf, &chain, &hops, context);
         let by_default = eager.contains(&leaf.name);
         let eager = leaf.eager.as_ref().map_or(by_default, |eager| eager.value);
-        chain.plan(&leaf.name, &leaf.sts, hops, eager)
+        let plan = chain.plan(&leaf.name, &leaf.sts, hops, eager)?;
+        if !plan.names_caller() {
+            return Some(plan);
+        }
+        if let Some(eager) = leaf.eager.as_ref().filter(|eager| eager.value) {
+            let fault = Fault::error(eager.span.clone(), "`eager` for callers whom nobody knows");
+            let help = "take it out: each caller's session is taken when that caller asks";
+            context.findings.add(fault.help(help));
+        }
+        Some(Plan { eager: false, ..plan })
     }
 
     fn chain(&self, leaf: &'a Profile, loops: &BTreeSet<&str>) -> Chain<'a> {

@@ -41,9 +41,16 @@ pub(super) fn call(
     if dialect == Dialect::Ceph {
         check_ceph_lengths(parameters, context);
     }
+    let session_name = session_name(parameters.session_name.as_ref(), dialect, context)?;
+    if session_name.names_caller() && matches!(way, Way::Key { device: Some(_) }) {
+        let span = parameters.session_name.as_ref().map_or(0..0, |name| name.span.clone());
+        let fault = Fault::error(span, "a session for each caller, with a code for each");
+        let help = "take {caller} out, or have the device's session assume the role: session = \"auto\", and an hour at most";
+        context.findings.add(fault.help(help));
+    }
     let request = RoleRequest {
         role_arn: parameters.arn.value.clone(),
-        session_name: session_name(parameters.session_name.as_ref(), dialect, context)?,
+        session_name,
         duration: duration(parameters.duration.as_ref(), &way, dialect, context),
         external_id: checked(
             parameters.external_id.as_ref(),
@@ -84,22 +91,17 @@ fn session_name(
     };
     let text = template.value.replace("{user}", &legal(&surroundings.user));
     let text = text.replace("{host}", &legal(&surroundings.host));
-    if let Some(place) = text.find('{') {
-        let rest = text.get(place..).unwrap_or_default();
+    let filled = text.replace("{caller}", "");
+    if let Some(place) = filled.find('{') {
+        let rest = filled.get(place..).unwrap_or_default();
         let holder = rest.split_inclusive('}').next().unwrap_or_default();
-        let (title, help) = if holder == "{caller}" {
-            ("`{caller}` is not supported by this version".to_owned(), "take it out")
-        } else {
-            (
-                format!("{} stands for nothing", quoted(holder)),
-                "only {user} and {host} are filled in",
-            )
-        };
-        context.findings.add(Fault::error(template.span.clone(), title).help(help));
+        let title = format!("{} stands for nothing", quoted(holder));
+        let fault = Fault::error(template.span.clone(), title);
+        context.findings.add(fault.help("only {user}, {host} and {caller} are filled in"));
         return None;
     }
     let help = "such as \"alice-laptop\"";
-    context.findings.check(SessionName::parse(&text, dialect), &template.span, help)
+    context.findings.check(SessionName::parse_template(&text, dialect), &template.span, help)
 }
 
 fn legal(text: &str) -> String {

@@ -61,7 +61,7 @@ impl House {
         sockets: Arc<Sockets>,
     ) -> Result<Self, DaemonFault> {
         let (said, plans, path) = Said::of(config);
-        let access = Access::with_rules(surroundings.uid, said.rules.clone());
+        let access = access(surroundings.uid, &said.rules, &plans);
         let settings = said.settings.clone();
         let state_dir = &settings.state_dir;
         let state = StateDirectory::open(state_dir).map_err(|fault| match fault {
@@ -150,7 +150,7 @@ impl House {
         let warnings = config.warnings.clone();
         let uid = config.uid;
         let (said, plans, path) = Said::of(config);
-        self.fittings.desk.govern(Access::with_rules(uid, said.rules.clone()));
+        self.fittings.desk.govern(access(uid, &said.rules, &plans));
         let same_plans = self.broker.plans().iter().map(Arc::as_ref).eq(&plans);
         let mut next = self.listeners.bind(&said.endpoints);
         let faults = std::mem::take(&mut next.faults);
@@ -212,6 +212,12 @@ impl Said {
         let Config { path, daemon: settings, endpoints, rules, plans, warnings, .. } = config;
         (Self { settings, endpoints, rules, warnings: warnings.lines().collect() }, plans, path)
     }
+}
+
+/// The rules, and whether callers are to be known by name.
+fn access(owner: u32, rules: &[Rule], plans: &[Plan]) -> Access {
+    let names = plans.iter().any(Plan::names_caller);
+    Access::with_rules(owner, rules.to_vec()).naming(names)
 }
 
 /// A system's daemon is for every user of the machine; a person's for that person.

@@ -1,5 +1,6 @@
 //! Who is asking.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub struct Caller {
     pub endpoint: Arc<str>,
     /// The user id, by the kernel's word.
     pub uid: Option<u32>,
+    /// The name of that user, where it was looked up.
+    pub name: Option<Arc<str>>,
     /// The group id of the process, by the kernel's word.
     pub gid: Option<u32>,
     /// The groups of the user.
@@ -28,6 +31,30 @@ pub struct Caller {
     pub source: Option<IpAddr>,
     /// What it has shown.
     pub proof: Proof,
+}
+
+/// What a caller is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Label {
+    /// The name of its user, or of the endpoint.
+    Name(Arc<str>),
+    /// The address that it came from.
+    Source(IpAddr),
+    /// Its unit.
+    Unit(ControlGroup),
+    /// The id of its user.
+    User(u32),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Source(address) => address.fmt(f),
+            Self::Unit(group) => f.write_str(group.as_str().rsplit('/').next().unwrap_or_default()),
+            Self::User(uid) => write!(f, "uid-{uid}"),
+        }
+    }
 }
 
 /// What a caller has shown to prove that it may have something.
@@ -50,6 +77,7 @@ impl Caller {
             channel,
             endpoint: endpoint.into(),
             uid: None,
+            name: None,
             gid: None,
             groups: Arc::default(),
             pid: None,
@@ -63,6 +91,22 @@ impl Caller {
     #[must_use]
     pub fn at_control(uid: u32) -> Self {
         Self { uid: Some(uid), ..Self::unknown(Channel::Control, Channel::Control.as_str()) }
+    }
+
+    /// What the caller is called in the name of a session of its own: its user, else its unit, else where it came from.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        let user = match self.proof {
+            Proof::Ticket(holder) => Some(holder),
+            Proof::None | Proof::Token(_) => self.uid,
+        };
+        match (user, &self.name, &self.unit, self.source) {
+            (Some(uid), Some(name), _, _) if self.uid == Some(uid) => Label::Name(Arc::clone(name)),
+            (Some(uid), _, _, _) => Label::User(uid),
+            (None, _, Some(unit), _) => Label::Unit(unit.clone()),
+            (None, _, None, Some(source)) if !source.is_loopback() => Label::Source(source),
+            (None, _, None, _) => Label::Name(Arc::clone(&self.endpoint)),
+        }
     }
 
     /// The same caller as it will be at the container endpoint `endpoint`, with the ticket that it is to get; `None` where

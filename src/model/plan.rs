@@ -32,6 +32,12 @@ impl Plan {
         self.through.iter().chain(std::iter::once(&self.last))
     }
 
+    /// Whether each caller has a session of its own.
+    #[must_use]
+    pub fn names_caller(&self) -> bool {
+        self.hops().any(|hop| hop.call.request().is_some_and(|it| it.session_name.names_caller()))
+    }
+
     /// The key of the lease that holds the profile's own credentials.
     #[must_use]
     pub fn lease_key(&self) -> LeaseKey {
@@ -56,6 +62,17 @@ impl LeaseKey {
     pub fn parent(&self) -> Option<Self> {
         let (last, through) = self.through.split_last()?;
         Some(Self { base: self.base.clone(), through: through.to_vec(), last: last.clone() })
+    }
+
+    /// The key of the lease that is this one's for the caller that is called `caller`.
+    #[must_use]
+    pub fn for_caller(mut self, caller: &str) -> Self {
+        for hop in self.through.iter_mut().chain(std::iter::once(&mut self.last)) {
+            if let Some(request) = hop.call.request_mut() {
+                request.session_name = request.session_name.for_caller(caller);
+            }
+        }
+        self
     }
 
     /// Whether this lease is `other`, or lies behind it: `other`'s hops are the first of its own.
@@ -123,6 +140,15 @@ impl Call {
     /// The parameters of the role that is asked for, where it is one.
     #[must_use]
     pub fn request(&self) -> Option<&RoleRequest> {
+        match self {
+            Self::AssumeRole { request, .. } | Self::AssumeRoleWithWebIdentity { request, .. } => {
+                Some(request)
+            }
+            Self::GetSessionToken { .. } | Self::Provided(_) => None,
+        }
+    }
+
+    fn request_mut(&mut self) -> Option<&mut RoleRequest> {
         match self {
             Self::AssumeRole { request, .. } | Self::AssumeRoleWithWebIdentity { request, .. } => {
                 Some(request)

@@ -7,7 +7,7 @@ mod rule;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::model::{Caller, Channel, ProfileName, Proof, TokenDigest};
+use crate::model::{Caller, Channel, Label, ProfileName, Proof, TokenDigest};
 
 pub use rule::{Account, Condition, Profiles, Rule, RuleToken, Unmet};
 
@@ -22,6 +22,8 @@ use crate::policy::access::rule::OldToken;
 pub struct Access {
     owner: u32,
     rules: Vec<Rule>,
+    /// Whether sessions bear the names of their callers.
+    names: bool,
     /// Tokens that were replaced a short while ago.
     old_tokens: Vec<OldToken>,
     /// How many sets of rules were in force before.
@@ -56,6 +58,8 @@ impl Action {
 pub struct Needs {
     /// The groups of its user.
     pub groups: bool,
+    /// The name of its user.
+    pub names: bool,
     /// The unit that it is a process of.
     pub units: bool,
 }
@@ -73,6 +77,7 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Grant {
     profile: ProfileName,
+    caller: Label,
     generation: u64,
 }
 
@@ -81,6 +86,12 @@ impl Grant {
     #[must_use]
     pub fn profile(&self) -> &ProfileName {
         &self.profile
+    }
+
+    /// To whom it is granted.
+    #[must_use]
+    pub fn caller(&self) -> &Label {
+        &self.caller
     }
 }
 
@@ -118,7 +129,13 @@ impl Access {
     /// For a daemon that runs as the user `owner`, and those whom `rules` name.
     #[must_use]
     pub fn with_rules(owner: u32, rules: Vec<Rule>) -> Self {
-        Self { owner, rules, old_tokens: Vec::new(), generation: 0 }
+        Self { owner, rules, names: false, old_tokens: Vec::new(), generation: 0 }
+    }
+
+    /// The same rules where callers are to be known by their names, or need not be.
+    #[must_use]
+    pub fn naming(self, names: bool) -> Self {
+        Self { names, ..self }
     }
 
     /// The same rules as those that come after `before`, whose grants they do not stand by unasked.
@@ -144,7 +161,7 @@ impl Access {
     /// Whether `other` decides everything as these rules do, tokens of before left aside.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
-        self.owner == other.owner && self.rules == other.rules
+        self.owner == other.owner && self.rules == other.rules && self.names == other.names
     }
 
     /// Whether these rules gave `grant`, so that it still holds.
@@ -165,6 +182,7 @@ impl Access {
         let has = |is: fn(&Condition) -> bool| self.rules.iter().flat_map(Rule::conditions).any(is);
         Needs {
             groups: has(|condition| matches!(condition, Condition::Group(_))),
+            names: self.names,
             units: has(|condition| {
                 matches!(condition, Condition::Unit(_) | Condition::UserUnit(_))
             }),
@@ -183,7 +201,8 @@ impl Access {
         match self.check(caller, profile, action, now) {
             Ok(()) => {
                 let generation = self.generation;
-                Decision::Allow(Grant { profile: profile.clone(), generation })
+                let caller = caller.label();
+                Decision::Allow(Grant { profile: profile.clone(), caller, generation })
             }
             Err(refusal) => Decision::Refuse(refusal),
         }

@@ -43,5 +43,6 @@ mod wire_imds;
 mod wire_load;
 mod wire_login;
 mod wire_metrics;
+mod wire_rules;
 mod wire_server;
 mod wire_tokens;

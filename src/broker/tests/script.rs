@@ -18,23 +18,23 @@ use crate::source::{Asking, Codes, Oidc, People, Source};
 
 /// A source that answers from a script; with the script at its end, with sessions of an hour.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) clock: Clock,
+pub(in crate::broker) struct Script {
+    pub(in crate::broker) clock: Clock,
     takes: Duration,
-    pub(super) answers: Mutex<VecDeque<Answer>>,
-    pub(super) calls: Mutex<Vec<(String, String)>>,
+    pub(in crate::broker) answers: Mutex<VecDeque<Answer>>,
+    pub(in crate::broker) calls: Mutex<Vec<(String, String)>>,
     people: Option<People>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(in crate::broker) enum Answer {
     Fail(FailureKind),
     Life(Duration),
     WrongCode,
 }
 
 impl Script {
-    pub(super) fn new(takes: Duration, answers: &[Answer]) -> Arc<Self> {
+    pub(in crate::broker) fn new(takes: Duration, answers: &[Answer]) -> Arc<Self> {
         Arc::new(Self {
             clock: Clock::simulated(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)),
             takes,
@@ -45,22 +45,22 @@ impl Script {
     }
 
     /// The same with people to ask, whose codes are written down in `directory`.
-    pub(super) fn with_people(directory: &Path, answers: &[Answer]) -> Arc<Self> {
+    pub(in crate::broker) fn with_people(directory: &Path, answers: &[Answer]) -> Arc<Self> {
         let script = Arc::into_inner(Self::new(Duration::ZERO, answers)).unwrap();
         let codes = Codes::open(directory, script.clock);
         let people = Some(People { codes, oidc: Oidc::new(script.clock) });
         Arc::new(Self { people, ..script })
     }
 
-    pub(super) fn calls(&self) -> usize {
+    pub(in crate::broker) fn calls(&self) -> usize {
         lock(&self.calls).len()
     }
 
-    pub(super) fn roles(&self) -> Vec<String> {
+    pub(in crate::broker) fn roles(&self) -> Vec<String> {
         lock(&self.calls).iter().map(|(_, role)| role.clone()).collect()
     }
 
-    pub(super) fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
+    pub(in crate::broker) fn broker(self: &Arc<Self>, plans: Vec<Plan>) -> Broker {
         let script = Arc::clone(self);
         Broker::start(plans, script, self.clock, Habits::default())
     }
@@ -123,7 +123,7 @@ impl Source for Script {
 }
 
 /// A plan whose first hop is a session of the key with a code that a person gives.
-pub(super) fn plan_of_person(profile: &str, roles: &[&str]) -> Plan {
+pub(in crate::broker) fn plan_of_person(profile: &str, roles: &[&str]) -> Plan {
     let mut plan = plan(profile, roles);
     let session = Call::GetSessionToken { device: Some(device()), duration: None };
     plan.through.insert(0, Hop { call: session, ..hop("any") });
@@ -131,7 +131,7 @@ pub(super) fn plan_of_person(profile: &str, roles: &[&str]) -> Plan {
 }
 
 /// A plan whose roles stand behind a sign-in that a person makes elsewhere.
-pub(super) fn plan_of_sign_in(profile: &str, roles: &[&str]) -> Plan {
+pub(in crate::broker) fn plan_of_sign_in(profile: &str, roles: &[&str]) -> Plan {
     let mut plan = plan(profile, roles);
     let arn = "arn:aws:iam::123456789012:user/me".into();
     let session = LoginSession { arn, region: Region::fallback(), cache: "cache".into() };

@@ -270,8 +270,11 @@ fn other_rules_do_not_stand_by_a_grant() {
 fn what_a_rule_wants_to_know_is_known() {
     assert_eq!(access(vec![alice(), token("x")]).needs(), Needs::default());
     let group = Condition::Group(account("ops", OPS));
-    assert_eq!(access(vec![group]).needs(), Needs { groups: true, units: false });
-    assert_eq!(access(vec![backup()]).needs(), Needs { groups: false, units: true });
+    assert_eq!(access(vec![group]).needs(), Needs { groups: true, ..Needs::default() });
+    assert_eq!(access(vec![backup()]).needs(), Needs { units: true, ..Needs::default() });
+    let naming = access(vec![alice()]).naming(true);
+    assert_eq!(naming.needs(), Needs { names: true, ..Needs::default() });
+    assert!(!naming.is_as(&access(vec![alice()])));
 }
 
 #[test]
