@@ -55,7 +55,7 @@ use crate::files::{self, FileProblem};
 use crate::model::{KeySource, Plan, ProfileName};
 use crate::policy::Rule;
 
-pub use audience::explain_for;
+pub use audience::{explain_for, untold};
 pub use daemon::{DaemonSettings, StoreKind};
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
 pub use explain::explain;

@@ -22,14 +22,13 @@ mod path;
 mod render;
 mod reply;
 mod token;
+mod visitor;
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use http::Request;
 use hyper::body::Incoming;
-
-use crate::model::Caller;
 
 pub use about::{About, Redeemer};
 pub use closed::Closed;
@@ -40,14 +39,15 @@ pub use epoch::Epoch;
 pub use imds::Imds;
 pub use metrics::{Health, Metrics};
 pub use reply::Reply;
+pub use visitor::Visitor;
 
 /// What answers requests: an endpoint without its sockets.
 pub trait Endpoint: Send + Sync + 'static {
-    /// Answers one request of `caller`.
+    /// Answers one request of `visitor`.
     fn answer(
         &self,
         request: Request<Incoming>,
-        caller: &Caller,
+        visitor: &Visitor,
     ) -> impl Future<Output = Reply> + Send;
 }
 

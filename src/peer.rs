@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 pub use control_groups::ControlGroups;
 pub use memberships::Memberships;
 pub use support::{Shortfall, shortfalls};
-pub use tcp::of_tcp;
+pub use tcp::{is_of_here, of_tcp};
 pub use unix::of_unix;
 
 /// A process, as the kernel knows it from its socket.

@@ -3,6 +3,7 @@
 mod rotations;
 
 use std::ffi::CString;
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -12,8 +13,9 @@ use serde::Serialize;
 use self::rotations::Rotation;
 use crate::cli::exit::{self, Complaint, Exit};
 use crate::cli::print;
-use crate::config::{self, Report, Surroundings};
+use crate::config::{self, Config, Report, Surroundings};
 use crate::model::{Caller, Clock};
+use crate::peer;
 
 /// How it is said.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +71,10 @@ fn examine(
         None => config::explain(&config) + &rotations::explain(&Rotation::all(&config)),
         Some(name) => config::explain_for(&config, name, &user_of(name)?, Clock::system().now()),
     };
-    Ok(Findings { exit: Exit::Success, plans, faults: config.warnings.render(colour) })
+    let mut faults = config.warnings.render(colour);
+    // Writing to a String cannot fail.
+    let _ = untold(&config).try_for_each(|line| writeln!(faults, "{line}"));
+    Ok(Findings { exit: Exit::Success, plans, faults })
 }
 
 /// The same for programs: one JSON document, faults and all.
@@ -77,7 +82,9 @@ fn report(path: Option<&Path>, surroundings: &Surroundings) -> Findings {
     let (exit, report) = match config::find(path, surroundings) {
         Ok(config) => {
             let keys = Rotation::all(&config);
-            (Exit::Success, Whole { report: config::report(&config), keys })
+            let mut report = config::report(&config);
+            report.faults.extend(untold(&config));
+            (Exit::Success, Whole { report, keys })
         }
         Err(faults) => {
             let report = Report { faults: faults.lines().collect(), ..Report::default() };
@@ -86,6 +93,12 @@ fn report(path: Option<&Path>, surroundings: &Surroundings) -> Findings {
     };
     let plans = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
     Findings { exit, plans, faults: String::new() }
+}
+
+/// What the kernel, here where this runs, does not tell of callers, as far as the configuration stands on it.
+fn untold(config: &Config) -> impl Iterator<Item = String> {
+    let untold = config::untold(config, peer::shortfalls()).into_iter();
+    untold.map(|shortfall| format!("warning: {shortfall}"))
 }
 
 /// The report, and of each long-term key whether it can be rotated.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::config::{Config, EndpointKind};
 use crate::model::{Caller, Channel, Plan};
+use crate::peer::Shortfall;
 use crate::policy::{Access, Action, Condition, Decision, Rule, Unmet};
 
 /// What a user may have, and by which way; or why not. `user` is that user at the control socket, groups and all, and
@@ -24,6 +25,19 @@ pub fn explain_for(config: &Config, name: &str, user: &Caller, now: SystemTime) 
         }
     }
     text
+}
+
+/// What of `shortfalls` keeps callers from what `config` means for them.
+#[must_use]
+pub fn untold(config: &Config, mut shortfalls: Vec<Shortfall>) -> Vec<Shortfall> {
+    let needs = Access::with_rules(config.uid, config.rules.clone()).needs();
+    let by_user = !config.rules.is_empty()
+        || config.endpoints.iter().any(|it| matches!(it.kind, EndpointKind::Imds { .. }));
+    shortfalls.retain(|shortfall| match shortfall {
+        Shortfall::TcpUsers | Shortfall::OtherUsers => by_user,
+        Shortfall::TcpUnits | Shortfall::UnixUnits | Shortfall::Units => needs.units,
+    });
+    shortfalls
 }
 
 /// The ways by which the user gets the profile, or why there is none; and the rules that would give it.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use http::Request;
 use hyper::body::Incoming;
 
-use crate::endpoint::Endpoint;
 use crate::endpoint::control::wire::{ErrorBody, Reason};
 use crate::endpoint::reply::{self, No, Reply};
-use crate::model::{Caller, Channel};
+use crate::endpoint::{Endpoint, Visitor};
+use crate::model::Channel;
 
 /// An endpoint without a daemon behind it; clones are one.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Closed {
 }
 
 impl Endpoint for Closed {
-    async fn answer(&self, _request: Request<Incoming>, caller: &Caller) -> Reply {
+    async fn answer(&self, _request: Request<Incoming>, visitor: &Visitor) -> Reply {
         self.asked.store(true, Ordering::Relaxed);
         let body = || ErrorBody {
             reason: Reason::Misconfigured,
@@ -43,7 +43,7 @@ impl Endpoint for Closed {
             message: self.why.to_string(),
             retry_after_seconds: None,
         };
-        match caller.channel {
+        match visitor.caller().channel {
             Channel::Control => reply::control_error(&body()),
             Channel::Container => {
                 reply::error(No::NotNow(SOON), serde_json::to_vec(&body()).unwrap_or_default())

@@ -19,7 +19,7 @@ use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, No, Reply};
 use crate::endpoint::ticket::TicketClaims;
-use crate::endpoint::{Endpoint, Epoch};
+use crate::endpoint::{Endpoint, Epoch, Visitor};
 use crate::model::{Caller, ProfileName, Proof, TokenDigest};
 use crate::policy::Action;
 use crate::seal::Key;
@@ -36,18 +36,18 @@ pub struct Container {
 }
 
 impl Endpoint for Container {
-    async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, visitor: &Visitor) -> Reply {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
-        if let Err(objection) = guard::check(&request) {
+        if let Err(objection) = guard::check(&request, visitor.address()) {
             return reply::last(Error::objection(objection).reply());
         }
-        self.route(&request, caller).await.unwrap_or_else(|error| error.reply())
+        self.route(&request, visitor).await.unwrap_or_else(|error| error.reply())
     }
 }
 
 impl Container {
-    async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, Error> {
+    async fn route(&self, request: &Parts, visitor: &Visitor) -> Result<Reply, Error> {
         let segments = Segments::of(request.uri.path());
         let named = match segments.as_slice() {
             ["v1", "credentials"] => None,
@@ -69,7 +69,7 @@ impl Container {
             }
             Some(profile) => self.token(shown, profile)?,
         };
-        self.lend(&profile, &Caller { proof, ..caller.clone() }).await
+        self.lend(&profile, &self.desk.meet(visitor, proof).await).await
     }
 
     fn ticket(&self, shown: &[u8]) -> Result<TicketClaims, Error> {

@@ -36,8 +36,8 @@ use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render;
 use crate::endpoint::reply::{self, Reply};
 use crate::endpoint::ticket::TicketClaims;
-use crate::endpoint::{About, Endpoint, Epoch, Metrics};
-use crate::model::{Caller, ProfileName, timestamp};
+use crate::endpoint::{About, Endpoint, Epoch, Metrics, Visitor};
+use crate::model::{Caller, ProfileName, Proof, timestamp};
 use crate::policy::Action;
 use crate::seal::Key;
 
@@ -61,9 +61,10 @@ pub struct Control {
 }
 
 impl Endpoint for Control {
-    async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, visitor: &Visitor) -> Reply {
         let (request, body) = request.into_parts();
-        self.route(&request, body, caller).await.unwrap_or_else(Denied::reply)
+        let caller = self.desk.meet(visitor, Proof::None).await;
+        self.route(&request, body, &caller).await.unwrap_or_else(Denied::reply)
     }
 }
 

@@ -7,8 +7,10 @@ use arc_swap::ArcSwap;
 use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
+use crate::endpoint::Visitor;
 use crate::endpoint::budget::{Budget, Purpose, Room, Wait};
-use crate::model::{Caller, Failure, FailureKind, Plan, ProfileName, TokenDigest};
+use crate::endpoint::visitor::Resolver;
+use crate::model::{Caller, Failure, FailureKind, Plan, ProfileName, Proof, TokenDigest};
 use crate::policy::{Access, Action, Decision, Grant};
 
 /// The rules in force, and the broker that they guard; cloning is cheap.
@@ -16,6 +18,7 @@ use crate::policy::{Access, Action, Decision, Grant};
 pub struct Desk {
     access: Arc<ArcSwap<Access>>,
     broker: Broker,
+    resolver: Resolver,
     /// That of the door before it.
     room: Room,
 }
@@ -56,7 +59,8 @@ impl Desk {
     #[must_use]
     pub fn new(access: Access, broker: Broker) -> Self {
         let room = Budget::default().room(Purpose::Lending);
-        Self { access: Arc::new(ArcSwap::from_pointee(access)), broker, room }
+        let access = Arc::new(ArcSwap::from_pointee(access));
+        Self { access, broker, resolver: Resolver::of_this_machine(), room }
     }
 
     /// Puts `access` in the place of the rules in force, for all clones of this. Requests that are under way are decided
@@ -77,6 +81,12 @@ impl Desk {
 
     pub(super) fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// What the rules in force want to know of `visitor`, who shows `proof`.
+    pub(super) async fn meet(&self, visitor: &Visitor, proof: Proof) -> Caller {
+        let needs = self.access.load().needs();
+        self.resolver.resolve(visitor, proof, needs).await
     }
 
     /// Whether the daemon is the caller's to run, by the kernel's word.

@@ -5,7 +5,7 @@
 //! `Sec-Fetch-*` on its own; a proxy adds `X-Forwarded-For`, which real IMDS refuses too (contract A.6). Whoever is
 //! objected to has the connection closed, so that nothing that came behind is heard.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::header::{FORWARDED, HOST, ORIGIN};
 use http::request::Parts;
@@ -27,11 +27,11 @@ pub(super) enum Objection {
     UnclearHost,
 }
 
-/// Looks for an objection to a request that came over TCP.
+/// Looks for an objection to a request that came over TCP, to the address `own`.
 ///
 /// # Errors
 /// The first [`Objection`].
-pub(super) fn check(request: &Parts) -> Result<(), Objection> {
+pub(super) fn check(request: &Parts, own: Option<IpAddr>) -> Result<(), Objection> {
     check_origin(request)?;
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -40,11 +40,12 @@ pub(super) fn check(request: &Parts) -> Result<(), Objection> {
         (None, _) | (Some(_), Some(_)) => return Err(Objection::UnclearHost),
         (Some(host), None) => {
             let host = host.to_str().map_err(|_| Objection::ForeignHost)?;
-            check_host(host)?;
+            check_host(host, own)?;
         }
     }
     // In the absolute form, `GET http://host/path`, the target names the host as well.
-    request.uri.authority().map(Authority::as_str).map_or(Ok(()), check_host)
+    let named = request.uri.authority().map(Authority::as_str);
+    named.map_or(Ok(()), |host| check_host(host, own))
 }
 
 /// Looks for an objection to a request that came over a Unix socket, where `Host` means nothing.
@@ -63,12 +64,13 @@ pub(super) fn check_origin(request: &Parts) -> Result<(), Objection> {
 }
 
 /// CRT sends the host without its port (contract A.6), and a forwarded port is another one: any port will do.
-fn check_host(host: &str) -> Result<(), Objection> {
+fn check_host(host: &str, own: Option<IpAddr>) -> Result<(), Objection> {
     let authority: Authority = host.parse().map_err(|_| Objection::ForeignHost)?;
     let bare = authority.host();
-    let ours = bare.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|address: Ipv4Addr| is_local_address(address.into()))
-        || bracketed(bare).is_some_and(|address| is_local_address(address.into()));
+    let address = bare.parse::<Ipv4Addr>().map(IpAddr::from).ok();
+    let address = address.or_else(|| bracketed(bare).map(IpAddr::from));
+    let is_ours = |address| is_local_address(address) || Some(address) == own;
+    let ours = bare.eq_ignore_ascii_case("localhost") || address.is_some_and(is_ours);
     let user = authority.as_str().contains('@');
     let port = host.len() == bare.len() || authority.port().is_some();
     if ours && port && !user { Ok(()) } else { Err(Objection::ForeignHost) }
@@ -99,7 +101,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0)
+        check(&request.body(()).unwrap().into_parts().0, None)
     }
 
     #[test]
@@ -151,13 +153,33 @@ mod tests {
     }
 
     #[test]
+    fn the_address_that_the_client_came_to_is_no_foreign_host() {
+        let verdict = |host: &str, own: &str| {
+            let request = Request::get("/").header("host", host).body(()).unwrap();
+            check(&request.into_parts().0, Some(own.parse().unwrap()))
+        };
+        for (host, own) in [
+            ("10.88.0.1", "10.88.0.1"),
+            ("10.88.0.1:9912", "10.88.0.1"),
+            ("[fd00:88::1]:9912", "fd00:88::1"),
+            ("127.0.0.1:9912", "10.88.0.1"),
+        ] {
+            assert_eq!(verdict(host, own), Ok(()), "{host}");
+        }
+        for host in ["10.88.0.2", "10.88.0.1.evil.example", "fd00:88::1", "evil.example"] {
+            assert_eq!(verdict(host, "10.88.0.1"), Err(Objection::ForeignHost), "{host}");
+            assert_eq!(verdict(host, "fd00:88::1"), Err(Objection::ForeignHost), "{host}");
+        }
+    }
+
+    #[test]
     fn the_host_is_named_once() {
         assert_eq!(verdict("/", &[]), Err(Objection::UnclearHost));
         let twice = [("host", "127.0.0.1"), ("host", "127.0.0.1")];
         assert_eq!(verdict("/", &twice), Err(Objection::UnclearHost));
         let mut old = Request::get("/").body(()).unwrap();
         *old.version_mut() = Version::HTTP_10;
-        assert_eq!(check(&old.into_parts().0), Ok(()));
+        assert_eq!(check(&old.into_parts().0, None), Ok(()));
     }
 
     #[test]

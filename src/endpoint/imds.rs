@@ -23,14 +23,14 @@ use http::{HeaderName, Method, Request};
 use hyper::body::Incoming;
 
 use crate::broker::Form;
-use crate::endpoint::Endpoint;
 use crate::endpoint::desk::{Desk, Empty, Granted, PERSON_NEEDED, sentence};
 use crate::endpoint::guard::{self, Objection};
 use crate::endpoint::path::{Segments, decode};
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, No, Reply, TOKEN_TTL};
-use crate::endpoint::token::{self, Binding, TokenTtl};
-use crate::model::{Caller, Failure, ProfileName, timestamp};
+use crate::endpoint::token::{self, Binding, Holder, TokenTtl};
+use crate::endpoint::{Endpoint, Visitor};
+use crate::model::{Caller, Failure, ProfileName, Proof, timestamp};
 use crate::policy::Action;
 use crate::seal::Key;
 
@@ -50,22 +50,23 @@ pub struct Imds {
 }
 
 impl Endpoint for Imds {
-    async fn answer(&self, request: Request<Incoming>, caller: &Caller) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, visitor: &Visitor) -> Reply {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
-        if let Err(objection) = guard::check(&request) {
+        if let Err(objection) = guard::check(&request, visitor.address()) {
             let no = match objection {
                 Objection::Browser | Objection::ForeignHost | Objection::Forwarded => No::Forbidden,
                 Objection::UnclearHost => No::BadRequest,
             };
             return reply::last(reply::bare(no));
         }
-        self.route(&request, caller).await.unwrap_or_else(reply::bare)
+        self.route(&request, visitor).await.unwrap_or_else(reply::bare)
     }
 }
 
 impl Imds {
-    async fn route(&self, request: &Parts, caller: &Caller) -> Result<Reply, No> {
+    async fn route(&self, request: &Parts, visitor: &Visitor) -> Result<Reply, No> {
+        let caller = visitor.caller();
         let now = self.desk.broker().clock().now();
         let segments = Segments::of(request.uri.path());
         match (segments.as_slice(), &request.method) {
@@ -80,7 +81,8 @@ impl Imds {
             (_, _) => return Err(No::MethodNotAllowed("GET, HEAD")),
         }
         let left = self.admit(request, caller, now)?;
-        let answer = self.read(segments.as_slice(), caller, now).await;
+        let caller = self.desk.meet(visitor, Proof::None).await;
+        let answer = self.read(segments.as_slice(), &caller, now).await;
         let answer = answer.unwrap_or_else(reply::bare);
         Ok(match left {
             None => answer,
@@ -172,7 +174,7 @@ impl Imds {
     }
 
     fn binding<'a>(&'a self, caller: &Caller) -> Binding<'a> {
-        Binding { listener: &self.name, uid: caller.uid }
+        Binding { listener: &self.name, holder: Holder::of(caller) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The doors: TCP on addresses that only this machine reaches, and the Unix socket of the control endpoint.
 //!
-//! A door says who came: over TCP nobody vouches for a user, over the Unix socket the kernel does.
+//! A door says who came, by the kernel's word: the process at the other end, if that is one of this machine and of this network
+//! namespace.
 
 mod fault;
 mod socket;
@@ -13,11 +14,13 @@ use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tracing::{debug, warn};
+use tracing::debug;
 
+use crate::endpoint::Visitor;
 use crate::endpoint::listener::fault::BindProblem;
 use crate::endpoint::listener::socket::SocketFile;
 use crate::model::{Caller, Channel, is_local_address};
+use crate::peer;
 
 pub use fault::BindFault;
 pub use socket::Reach;
@@ -28,7 +31,7 @@ pub trait Door: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     /// Waits for the next connection; dropping the future loses none.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Visitor)>> + Send;
 }
 
 /// A TCP socket that only this machine reaches.
@@ -38,6 +41,8 @@ pub struct TcpDoor {
     address: SocketAddr,
     /// Somebody who comes by it.
     caller: Caller,
+    /// Whether the kernel can tell who that is.
+    is_of_here: bool,
 }
 
 impl TcpDoor {
@@ -74,7 +79,8 @@ impl TcpDoor {
             .and_then(|()| TcpListener::from_std(listener))
             .map_err(|error| fault(BindProblem::Io(error)))?;
         let caller = Caller::unknown(channel, channel.as_str());
-        Ok(Self { listener, address, caller })
+        let is_of_here = peer::is_of_here(&listener, address);
+        Ok(Self { listener, address, caller, is_of_here })
     }
 
     /// The same door, as that of the endpoint `name`; without one it bears the name of its kind.
@@ -101,16 +107,19 @@ impl TcpDoor {
 impl Door for TcpDoor {
     type Stream = TcpStream;
 
-    async fn accept(&self) -> io::Result<(TcpStream, Caller)> {
+    async fn accept(&self) -> io::Result<(TcpStream, Visitor)> {
         loop {
-            let (stream, peer) = self.listener.accept().await?;
-            if !is_local(peer.ip(), self.address.ip()) {
-                debug!(peer.address = %peer, "a connection from another machine was closed");
+            let (stream, from) = self.listener.accept().await?;
+            let named = self.is_of_here.then(|| peer::of_tcp(&stream, from, self.address));
+            let named = named.flatten();
+            if named.is_none() && !is_local(from.ip(), self.address.ip()) {
+                debug!(peer.address = %from, "a connection from another machine was closed");
                 continue;
             }
             // Answers are small and whole: waiting for more to send would only delay them.
             let _ = stream.set_nodelay(true);
-            return Ok((stream, Caller { source: Some(peer.ip()), ..self.caller.clone() }));
+            let caller = Caller { source: Some(from.ip()), ..self.caller.clone() };
+            return Ok((stream, Visitor::new(caller, named).at(self.address.ip())));
         }
     }
 }
@@ -160,21 +169,11 @@ impl ControlDoor {
 impl Door for ControlDoor {
     type Stream = UnixStream;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Caller)> {
-        loop {
-            let (stream, _) = self.listener.accept().await?;
-            match stream.peer_cred() {
-                Ok(peer) => {
-                    let caller = Caller {
-                        gid: Some(peer.gid()),
-                        pid: peer.pid(),
-                        ..Caller::at_control(peer.uid())
-                    };
-                    return Ok((stream, caller));
-                }
-                Err(error) => warn!(%error, "the kernel does not say who connected"),
-            }
-        }
+    async fn accept(&self) -> io::Result<(UnixStream, Visitor)> {
+        let (stream, _) = self.listener.accept().await?;
+        let caller = Caller::unknown(Channel::Control, Channel::Control.as_str());
+        let visitor = Visitor::new(caller, peer::of_unix(&stream));
+        Ok((stream, visitor))
     }
 }
 
@@ -239,7 +238,8 @@ mod tests {
         assert_eq!(mode(path.parent().unwrap()), 0o700);
         assert_eq!(mode(&path), 0o600);
         let client = UnixStream::connect(&path).await.unwrap();
-        let (_stream, caller) = door.accept().await.unwrap();
+        let (_stream, visitor) = door.accept().await.unwrap();
+        let caller = visitor.caller();
         assert_eq!(caller.uid, Some(nix::unistd::geteuid().as_raw()));
         assert_eq!(caller.pid, i32::try_from(std::process::id()).ok());
         assert_eq!(caller.channel, Channel::Control);

@@ -23,8 +23,8 @@ use crate::endpoint::metrics::profiles::Profiles;
 use crate::endpoint::metrics::services::Services;
 use crate::endpoint::path::Segments;
 use crate::endpoint::reply::{self, No, Reply};
-use crate::endpoint::{Endpoint, guard, unix_seconds};
-use crate::model::{Caller, ProfileName};
+use crate::endpoint::{Endpoint, Visitor, guard, unix_seconds};
+use crate::model::ProfileName;
 use crate::telemetry::meters::Meters;
 
 pub use health::Health;
@@ -41,9 +41,9 @@ pub struct Metrics {
 }
 
 impl Endpoint for Metrics {
-    async fn answer(&self, request: Request<Incoming>, _caller: &Caller) -> Reply {
+    async fn answer(&self, request: Request<Incoming>, visitor: &Visitor) -> Reply {
         let (request, _) = request.into_parts();
-        if guard::check(&request).is_err() {
+        if guard::check(&request, visitor.address()).is_err() {
             return reply::last(reply::bare(No::Forbidden));
         }
         if !matches!(request.method, Method::GET | Method::HEAD) {

@@ -18,13 +18,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-use crate::endpoint::Endpoint;
 use crate::endpoint::budget::Room;
 use crate::endpoint::listener::Door;
 use crate::endpoint::server::connection::converse;
 use crate::endpoint::server::crowd::{Crowd, GRACE};
 use crate::endpoint::server::pulse::Pulse;
-use crate::model::Caller;
+use crate::endpoint::{Endpoint, Visitor};
 use crate::telemetry::meters::{DoorMeter, Meters};
 
 pub use shutdown::{Shutdown, Stop};
@@ -65,7 +64,7 @@ pub async fn serve<D: Door, E: Endpoint>(
             () = sleep(GRACE), if !is_open => continue,
         };
         match accepted {
-            Ok((stream, caller)) => {
+            Ok((stream, visitor)) => {
                 told.accepted(crowd.len(), limit);
                 if crowd.len() >= limit && crowd.yield_one(Instant::now()) {
                     told.full(limit);
@@ -77,7 +76,7 @@ pub async fn serve<D: Door, E: Endpoint>(
                 let (watched, meter) = (Arc::clone(&pulse), Arc::clone(&meter));
                 let task = tasks.spawn(async move {
                     let _open = meter.opened();
-                    converse(stream, &*endpoint, &caller, &watched, &meter, shutdown).await;
+                    converse(stream, &*endpoint, &visitor, &watched, &meter, shutdown).await;
                 });
                 crowd.enter(pulse, task);
             }
@@ -101,13 +100,13 @@ pub async fn serve<D: Door, E: Endpoint>(
 }
 
 /// Serves the requests of one connection until it is closed from either side.
-pub async fn serve_connection<S, E>(stream: S, endpoint: &E, caller: &Caller, shutdown: Shutdown)
+pub async fn serve_connection<S, E>(stream: S, endpoint: &E, visitor: &Visitor, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
     E: Endpoint,
 {
     let (pulse, meter) = (Pulse::new(Instant::now()), Meters::default().door("none"));
-    converse(stream, endpoint, caller, &pulse, &meter, shutdown).await;
+    converse(stream, endpoint, visitor, &pulse, &meter, shutdown).await;
 }
 
 fn leave(crowd: &mut Crowd, ended: Result<(tokio::task::Id, ()), tokio::task::JoinError>) {

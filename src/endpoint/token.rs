@@ -9,12 +9,14 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::endpoint::unix_seconds;
+use crate::model::Caller;
 use crate::seal::{self, Key, TAG_LEN};
 
 /// What a token is good for: one listener, one caller.
@@ -22,8 +24,39 @@ use crate::seal::{self, Key, TAG_LEN};
 pub(super) struct Binding<'a> {
     /// The name of the listener.
     pub(super) listener: &'a str,
-    /// The user id of the caller, where something vouches for it.
-    pub(super) uid: Option<u32>,
+    /// The caller.
+    pub(super) holder: Holder,
+}
+
+/// Whose a token is, as well as the caller is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holder {
+    /// Whoever comes from this address, and is a process of another network namespace.
+    Address(IpAddr),
+    /// Somebody.
+    Unknown,
+    /// This user, by the kernel's word.
+    User(u32),
+}
+
+impl Holder {
+    pub(super) fn of(caller: &Caller) -> Self {
+        match (caller.uid, caller.source) {
+            (Some(uid), _) => Self::User(uid),
+            (None, Some(source)) => Self::Address(source),
+            (None, None) => Self::Unknown,
+        }
+    }
+
+    /// None is written as another.
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Address(IpAddr::V4(address)) => [&[2][..], &address.octets()].concat(),
+            Self::Address(IpAddr::V6(address)) => [&[3][..], &address.octets()].concat(),
+            Self::Unknown => vec![0],
+            Self::User(uid) => [&[1][..], &uid.to_be_bytes()].concat(),
+        }
+    }
 }
 
 /// How long a token lives: 1 to 21,600 s (EC2 user guide, "Use the Instance Metadata Service").
@@ -60,7 +93,7 @@ pub(super) fn issue(
     token.push(VERSION);
     token.extend(expires.to_be_bytes());
     token.extend(seal::random::<NONCE_LEN>()?);
-    token.extend(key.tag(LABEL, &[binding.listener.as_bytes(), &binding.caller(), &token]));
+    token.extend(key.tag(LABEL, &[binding.listener.as_bytes(), &binding.holder.bytes(), &token]));
     Ok(URL_SAFE_NO_PAD.encode(token))
 }
 
@@ -77,7 +110,7 @@ pub(super) fn verify(
     let mut token = [0; TOKEN_LEN];
     let length = URL_SAFE_NO_PAD.decode_slice(text, &mut token).map_err(|_| BadToken::Forged)?;
     let (claim, tag) = token.split_last_chunk::<TAG_LEN>().ok_or(BadToken::Forged)?;
-    let parts: [&[u8]; 3] = [binding.listener.as_bytes(), &binding.caller(), claim];
+    let parts: [&[u8]; 3] = [binding.listener.as_bytes(), &binding.holder.bytes(), claim];
     if length != TOKEN_LEN || !key.verify(LABEL, &parts, tag) {
         return Err(BadToken::Forged);
     }
@@ -107,14 +140,6 @@ impl fmt::Display for BadToken {
     }
 }
 
-impl Binding<'_> {
-    /// No user and user 0 are not the same.
-    fn caller(&self) -> [u8; 5] {
-        let [a, b, c, d] = self.uid.unwrap_or_default().to_be_bytes();
-        [u8::from(self.uid.is_some()), a, b, c, d]
-    }
-}
-
 const LABEL: &[u8] = b"credbroker imds token";
 const VERSION: u8 = 1;
 const NONCE_LEN: usize = 16;
@@ -131,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    const HERE: Binding<'_> = Binding { listener: "metadata", uid: None };
+    const HERE: Binding<'_> = Binding { listener: "metadata", holder: Holder::Unknown };
 
     fn key() -> Key {
         Key::new([3; 32])
@@ -176,9 +201,10 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_listener_its_caller_and_its_key_alone() {
         let token = token("300");
-        let root = Binding { uid: Some(0), ..HERE };
+        let root = Binding { holder: Holder::User(0), ..HERE };
+        let nowhere = Binding { holder: Holder::Address([0, 0, 0, 0].into()), ..HERE };
         let elsewhere = Binding { listener: "metadata2", ..HERE };
-        for binding in [root, elsewhere] {
+        for binding in [root, nowhere, elsewhere] {
             assert_eq!(verify(&key(), binding, token.as_bytes(), now()), Err(BadToken::Forged));
         }
         let other = Key::new([4; 32]);

@@ -1,4 +1,4 @@
-//! One question to the kernel: whose socket is it that goes from one address to another (`sock_diag`(7))?
+//! Questions to the kernel about one socket, by its addresses (`sock_diag`(7)).
 //!
 //! The kernel answers before the question's `sendmsg` returns, so that nothing here waits. An answer is believed only if it bears
 //! the number of the question and names the very addresses that were asked about: where there is no such connection, the
@@ -6,13 +6,13 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{
     AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1,
-    TCP_FIN_WAIT2, TCP_LAST_ACK,
+    TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
 };
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{
@@ -22,7 +22,7 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use nix::errno::Errno;
 
-/// What the kernel says of a socket.
+/// What the kernel says of a socket that is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) uid: u32,
@@ -35,11 +35,29 @@ pub(super) struct Owner {
 /// # Errors
 /// What the system says, where the kernel was not asked or did not answer; a second try was of no use.
 pub(super) fn owner(from: SocketAddr, to: SocketAddr) -> io::Result<Option<Owner>> {
-    ask(from, to).or_else(|_| ask(from, to))
+    Ok(ask(from, to)?.as_ref().and_then(connected))
+}
+
+/// The number of the inode of the TCP socket of this network namespace that listens at `address`; `None` where none does.
+///
+/// # Errors
+/// Those of [`owner`].
+pub(super) fn listener(address: SocketAddr) -> io::Result<Option<u64>> {
+    let nowhere: IpAddr = match address.ip().to_canonical() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let found = ask(address, SocketAddr::new(nowhere, 0))?;
+    Ok(found.filter(|it| it.header.state == TCP_LISTEN).map(|it| it.header.inode.into()))
+}
+
+/// What the kernel says of the socket from `from` to `to`; it is asked a second time where it does not answer well.
+fn ask(from: SocketAddr, to: SocketAddr) -> io::Result<Option<InetResponse>> {
+    ask_once(from, to).or_else(|_| ask_once(from, to))
 }
 
 /// Asks through this thread's link, which is kept only if it answered well.
-fn ask(from: SocketAddr, to: SocketAddr) -> io::Result<Option<Owner>> {
+fn ask_once(from: SocketAddr, to: SocketAddr) -> io::Result<Option<InetResponse>> {
     LINK.with_borrow_mut(|kept| {
         let mut link = kept.take().map_or_else(Link::open, Ok)?;
         let answer = link.ask(from, to)?;
@@ -69,7 +87,7 @@ impl Link {
         Ok(Self { socket, asked: 0 })
     }
 
-    fn ask(&mut self, from: SocketAddr, to: SocketAddr) -> io::Result<Option<Owner>> {
+    fn ask(&mut self, from: SocketAddr, to: SocketAddr) -> io::Result<Option<InetResponse>> {
         self.asked = self.asked.wrapping_add(1);
         let question = question(self.asked, from, to);
         let sent = self.socket.send(&question, 0)?;
@@ -110,8 +128,13 @@ fn question(number: u32, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
     bytes
 }
 
-/// Reads the answer to the question `number`, which was about `from` and `to`.
-fn read(answer: &[u8], number: u32, from: SocketAddr, to: SocketAddr) -> io::Result<Option<Owner>> {
+/// Reads the answer to the question `number`; none where it is not about the socket from `from` to `to`.
+fn read(
+    answer: &[u8],
+    number: u32,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> io::Result<Option<InetResponse>> {
     let message = NetlinkMessage::<SockDiagMessage>::deserialize(answer);
     let message = message.map_err(io::Error::other)?;
     if message.header.sequence_number != number {
@@ -125,9 +148,7 @@ fn read(answer: &[u8], number: u32, from: SocketAddr, to: SocketAddr) -> io::Res
     else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    let is_asked_for = is_between(&response.header.socket_id, from, to);
-    Ok((is_asked_for && is_in_use(&response))
-        .then(|| Owner { uid: response.header.uid, group: response.nlas.iter().find_map(group) }))
+    Ok(is_between(&response.header.socket_id, from, to).then_some(*response))
 }
 
 fn is_between(found: &SocketId, from: SocketAddr, to: SocketAddr) -> bool {
@@ -138,14 +159,16 @@ fn is_between(found: &SocketId, from: SocketAddr, to: SocketAddr) -> bool {
         && same(found.destination_address, found.destination_port, to)
 }
 
-/// Whether a process has the socket, and the socket a connection.
+/// The owner of a socket that has a connection.
 ///
 /// One that its process has closed has no inode, and the kernel may say of it that it is root's. One that is still
 /// connecting may bear the addresses of somebody else's connection.
-fn is_in_use(response: &InetResponse) -> bool {
-    let connected =
+fn connected(response: &InetResponse) -> Option<Owner> {
+    let states =
         [TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING];
-    response.header.inode != 0 && connected.contains(&response.header.state)
+    let InetResponse { header, nlas } = response;
+    let is_connected = header.inode != 0 && states.contains(&header.state);
+    is_connected.then(|| Owner { uid: header.uid, group: nlas.iter().find_map(group) })
 }
 
 /// The id of the control group in which the socket was made, `INET_DIAG_CGROUP_ID` (Linux 5.7).

@@ -28,19 +28,19 @@ impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TcpUsers => {
-                "the kernel does not say whose a TCP connection is: load the module tcp_diag, and let the unit use AF_NETLINK"
+                "no TCP client is known: the kernel does not say whose a connection is; load the module tcp_diag, and let the unit use AF_NETLINK"
             }
             Self::TcpUnits => {
-                "the kernel does not say from which unit a TCP connection comes: Linux 5.7 and later do"
+                "no TCP client is known to be of a unit: Linux tells since 5.7, and where it has control groups"
             }
             Self::UnixUnits => {
-                "the kernel does not say from which unit a Unix connection comes: Linux 6.5 and later do"
+                "no client of the control socket is known to be of a unit: Linux tells since 6.5, and before 6.13 by /proc alone"
             }
             Self::Units => {
-                "the kernel knows units by cgroup v2 alone, which is not mounted: start it with systemd.unified_cgroup_hierarchy=1"
+                "nobody is known to be of a unit: that is told by cgroup v2, which is not mounted; boot with systemd.unified_cgroup_hierarchy=1"
             }
             Self::OtherUsers => {
-                "the process is in a user namespace, where other users have no name: set PrivateUsers=no in its unit"
+                "other users are not known: the process is in a user namespace, where they have no name; set PrivateUsers=no in its unit"
             }
         })
     }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::socket::sockopt::{Ip6tOriginalDst, OriginalDst};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, getsockopt};
+use nix::sys::stat::fstat;
 use tracing::debug;
 
 use crate::peer::{Group, Peer, diagnosis, named};
@@ -18,6 +19,13 @@ pub fn of_tcp(stream: &impl AsFd, from: SocketAddr, to: SocketAddr) -> Option<Pe
     let owner = owner(from, to).or_else(|| owner(from, original(stream, to)?))?;
     let group = owner.group.map_or(Group::Unknown, Group::Id);
     Some(Peer { uid: named(owner.uid)?, gid: None, pid: None, group })
+}
+
+/// Whether `listener`, which listens at `address`, is a socket of this process's own network namespace, where alone the
+/// kernel tells of clients: elsewhere the same addresses may be somebody else's.
+pub fn is_of_here(listener: &impl AsFd, address: SocketAddr) -> bool {
+    let inode = fstat(listener).map(|it| it.st_ino).ok();
+    inode.is_some() && diagnosis::listener(address).ok().flatten() == inode
 }
 
 fn owner(from: SocketAddr, to: SocketAddr) -> Option<diagnosis::Owner> {

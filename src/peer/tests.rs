@@ -94,6 +94,20 @@ fn who_listens_where_a_connection_came_from_is_not_who_made_it() {
 }
 
 #[test]
+fn a_listener_is_of_this_namespace_if_the_kernel_finds_it_here() {
+    for address in ["127.0.0.1:0", "[::1]:0", "127.9.9.9:0"] {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(is_of_here(&listener, address), "{address}");
+        // A socket of elsewhere has the same address as one that is here, or as none.
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!is_of_here(&elsewhere, address), "{address}");
+        drop(listener);
+        assert!(!is_of_here(&elsewhere, address), "{address}");
+    }
+}
+
+#[test]
 fn another_user_is_seen_to_be_another() {
     if !is_root("another_user_is_seen_to_be_another") {
         return;

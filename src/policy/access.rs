@@ -248,8 +248,9 @@ impl Access {
             (Channel::Container, Action::Use) => {
                 matches!(caller.proof, Proof::Ticket(uid) if self.is_owner(uid))
             }
-            // TEMPORARY: until the listener names the caller, whoever asks is served.
-            (Channel::Imds, Action::Use) => user.is_none_or(|uid| uid == self.owner && uid != ROOT),
+            (Channel::Imds, Action::Use) => {
+                user.is_some_and(|uid| uid == self.owner && uid != ROOT)
+            }
         };
         let holds = |rule: &Rule| {
             rule.is_about(profile, action) && self.unmet(rule, caller, user, now).is_none()

@@ -265,6 +265,8 @@ def config(base, profiles, imds=None, container=None):
         first = next(iter(profiles))
         lines += ["[[endpoint]]", 'name = "metadata"', 'kind = "imds"', f'address = "{imds}"',
                   f'profiles = ["{first}"]', ""]
+        # Root, whom the tests may run as, is nobody there without a rule.
+        lines += ["[[allow]]", f'profiles = ["{first}"]', f"user = {os.geteuid()}", 'endpoint = "metadata"', ""]
     lines += ["[profile.base]", f'access_key = {{ file = "{base}" }}', ""]
     for name, keys in profiles.items():
         keys = {"source_profile": "base", **keys}

@@ -419,6 +419,7 @@ def configure(moto, *profiles, access_key=None, container=None, imds=None):
         text = text.replace(address, container)
     if imds:
         text += f'[[endpoint]]\nname = "metadata"\nkind = "imds"\n{imds}\nprofiles = ["reader"]\n'
+        text += '[[allow]]\nprofiles = ["reader"]\nuser = "root"\nendpoint = "metadata"\n'
     for name, written in (("config.toml", text), ("base.json", json.dumps(moto.user))):
         (ETC / name).write_text(written)
         (ETC / name).chmod(0o640)

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use crate::judge::{Got, Judge, LEAST};
-use crate::wire::{Client, OWNER, anybody, ask, metrics, name, user};
+use crate::wire::{Client, OWNER, anybody, ask, local, metrics, name, user};
 
 /// A connector whose every connection ends in the sandbox.
 #[derive(Clone, Debug)]
@@ -204,7 +204,7 @@ impl World {
 
     /// Fetches a token and asks the IMDS endpoint with it.
     pub(crate) async fn ask_imds(&self) -> Result<Got, u16> {
-        let mut client = Client::connect(&self.imds, anybody(Channel::Imds));
+        let mut client = Client::connect(&self.imds, local());
         client
             .send("PUT /latest/api/token HTTP/1.1\r\nHost: 169.254.169.254\r\nX-aws-ec2-metadata-token-ttl-seconds: 21600\r\n\r\n")
             .await;

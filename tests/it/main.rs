@@ -8,6 +8,7 @@
 )]
 
 mod aws_files;
+mod callers;
 mod cli_env;
 mod cli_exec;
 mod cli_login;

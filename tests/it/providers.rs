@@ -32,7 +32,7 @@ use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
 use crate::fake_daemon::credbroker;
-use crate::wire::{OWNER, Step, World, anybody, ask, name, user};
+use crate::wire::{OWNER, Step, World, anybody, ask, local, name, user};
 
 const NOW: &str = "2026-03-01T12:00:00Z";
 
@@ -119,7 +119,7 @@ impl HttpConnector for OwnEndpoints {
             }
             text += "\r\n";
             let response = if path.starts_with("latest") {
-                ask(&this.imds, anybody(Channel::Imds), &text).await
+                ask(&this.imds, local(), &text).await
             } else {
                 ask(&this.container, anybody(Channel::Container), &text).await
             };

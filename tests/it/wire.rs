@@ -280,6 +280,11 @@ pub(crate) fn anybody(channel: Channel) -> Caller {
     Caller::unknown(channel, channel.as_str())
 }
 
+/// The daemon's own user at a metadata endpoint, as the kernel names it.
+pub(crate) fn local() -> Caller {
+    Caller { uid: Some(OWNER), ..anybody(Channel::Imds) }
+}
+
 pub(crate) fn user(uid: u32) -> Caller {
     Caller { pid: Some(4242), ..Caller::at_control(uid) }
 }
@@ -314,7 +319,7 @@ impl Client {
         let (stop, shutdown) = Shutdown::new();
         let endpoint = Arc::clone(endpoint);
         let server = tokio::spawn(async move {
-            serve_connection(theirs, &*endpoint, &caller, shutdown).await;
+            serve_connection(theirs, &*endpoint, &caller.into(), shutdown).await;
         });
         Self { stream, unread: Vec::new(), stop, server }
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credbroker::endpoint::Imds;
-use credbroker::model::{Channel, FailureKind, Region, parse_timestamp};
+use credbroker::model::{FailureKind, Region, parse_timestamp};
 use tokio::time::advance;
 
-use crate::wire::{Response, Step, World, anybody, ask, plan, timed};
+use crate::wire::{Response, Step, World, ask, local, plan, timed};
 
 /// Where the credentials are.
 pub(crate) const SC: &str = "/latest/meta-data/iam/security-credentials";
@@ -15,7 +15,7 @@ pub(crate) const SC: &str = "/latest/meta-data/iam/security-credentials";
 /// Sends one request, with `Host` and what `headers` holds; each of them ends in CRLF.
 pub(crate) async fn request(imds: &Arc<Imds>, line: &str, headers: &str) -> Response {
     let text = format!("{line} HTTP/1.1\r\nHost: 169.254.169.254\r\n{headers}\r\n");
-    ask(imds, anybody(Channel::Imds), &text).await
+    ask(imds, local(), &text).await
 }
 
 pub(crate) async fn put(imds: &Arc<Imds>, headers: &str) -> Response {

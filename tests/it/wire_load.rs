@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::wire::{Client, OWNER, Step, World, anybody, ask, user};
+use crate::wire::{Client, OWNER, Step, World, anybody, ask, local, user};
 
 /// Contract F 62, for the first of all requests: through all three endpoints at once.
 #[tokio::test(start_paused = true)]
@@ -39,7 +39,7 @@ async fn a_thousand_first_requests_make_one_call() {
                 "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {ticket}\r\n\r\n"
             );
             let response = match number % 3 {
-                0 => ask(&imds, anybody(Channel::Imds), &text).await,
+                0 => ask(&imds, local(), &text).await,
                 1 => ask(&container, anybody(Channel::Container), &text).await,
                 _ => ask(&control, user(OWNER), &text).await,
             };

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::wire::{OWNER, Response, Step, World, anybody, ask, user};
+use crate::wire::{OWNER, Response, Step, World, anybody, ask, local, user};
 use crate::wire_control::{error, owner, read, request};
 
 const DEVICE: &str = "arn:aws:iam::123456789012:mfa/me";
@@ -61,7 +61,7 @@ async fn while_a_code_is_missing_every_door_says_what_to_run() {
         let imds = world.imds(&["admin"]);
         let imds = Arc::new(credbroker::endpoint::Imds { token_required: false, ..imds });
         let text = "GET /latest/meta-data/iam/security-credentials/admin HTTP/1.1\r\nHost: 127.0.0.1:9912\r\n\r\n";
-        let response = ask(&imds, anybody(Channel::Imds), text).await;
+        let response = ask(&imds, local(), text).await;
         assert_eq!(response.status(), 200);
         let told = format!(r#"{{"Code":"MfaRequired","Message":"{said}","LastUpdated":"#);
         assert!(response.body.starts_with(&told), "{}", response.body);

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use credbroker::endpoint::budget::{Budget, Purpose, Room};
 use credbroker::endpoint::listener::Door;
 use credbroker::endpoint::server::{Shutdown, Stop, serve};
-use credbroker::endpoint::{Endpoint, Reply};
-use credbroker::model::{Caller, Channel};
+use credbroker::endpoint::{Endpoint, Reply, Visitor};
+use credbroker::model::Channel;
 use credbroker::telemetry::meters::Meters;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ struct Slow {
 }
 
 impl Endpoint for Slow {
-    async fn answer(&self, _request: http::Request<Incoming>, _caller: &Caller) -> Reply {
+    async fn answer(&self, _request: http::Request<Incoming>, _visitor: &Visitor) -> Reply {
         sleep(self.takes).await;
         self.answered.fetch_add(1, Ordering::Relaxed);
         Reply::new(Full::new(Bytes::from_static(b"here")))
@@ -210,9 +210,9 @@ struct Gate(Mutex<mpsc::Receiver<io::Result<DuplexStream>>>);
 impl Door for Gate {
     type Stream = DuplexStream;
 
-    async fn accept(&self) -> io::Result<(DuplexStream, Caller)> {
+    async fn accept(&self) -> io::Result<(DuplexStream, Visitor)> {
         match self.0.lock().await.recv().await {
-            Some(stream) => Ok((stream?, anybody(Channel::Imds))),
+            Some(stream) => Ok((stream?, anybody(Channel::Imds).into())),
             None => std::future::pending().await,
         }
     }

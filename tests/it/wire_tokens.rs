@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credbroker::model::Channel;
 use credbroker::seal::Key;
 use tokio::time::advance;
 
-use crate::wire::{Client, World, anybody, ask, timed};
+use crate::wire::{Client, World, ask, local, timed};
 use crate::wire_imds::{SC, get, put, reader, request, token};
 
 /// Contract F 1, 2.
@@ -57,7 +56,7 @@ async fn a_ttl_that_is_none_is_a_bad_request() {
 #[tokio::test(start_paused = true)]
 async fn a_put_needs_no_length_and_leaves_the_connection_open() {
     let (_world, imds) = reader();
-    let mut client = Client::connect(&imds, anybody(Channel::Imds));
+    let mut client = Client::connect(&imds, local());
     for framing in [
         "",
         "Content-Length: 0\r\n",
@@ -195,7 +194,7 @@ async fn only_those_who_mean_this_machine_are_served() {
         let text = format!(
             "PUT {target} HTTP/1.1\r\nx-aws-ec2-metadata-token-ttl-seconds: 300\r\n{headers}\r\n"
         );
-        let response = ask(&imds, anybody(Channel::Imds), &text).await;
+        let response = ask(&imds, local(), &text).await;
         assert!(!response.head.to_lowercase().contains("access-control"));
         response.status()
     };
@@ -240,7 +239,7 @@ async fn a_token_outlives_a_restart() {
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_tokens_are_all_good() {
     let (_world, imds) = reader();
-    let mut client = Client::connect(&imds, anybody(Channel::Imds));
+    let mut client = Client::connect(&imds, local());
     let mut tokens = Vec::new();
     for _ in 0..10_000 {
         client

@@ -141,7 +141,7 @@ key        = "generated"
 }
 
 fn config(sts: &str, imds: &str) -> String {
-    let seconds = super::SESSION_SECONDS;
+    let (seconds, user) = (super::SESSION_SECONDS, nix::unistd::geteuid());
     format!(
         r#"# The configuration of credbroker's demo.
 
@@ -158,6 +158,10 @@ name     = "metadata"
 kind     = "imds"
 address  = "{imds}"
 profiles = ["demo-workload"]
+
+[[allow]]                              # at a metadata endpoint even root needs a rule
+profiles = ["demo-workload"]
+user     = {user}
 
 [profile.demo-user]                    # an IAM user's key: a source, never handed out
 access_key = {{ file = "demo-key.json" }}

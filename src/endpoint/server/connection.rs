@@ -13,10 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use crate::endpoint::Endpoint;
 use crate::endpoint::server::Shutdown;
 use crate::endpoint::server::pulse::{Pulse, Watched};
-use crate::model::Caller;
+use crate::endpoint::{Endpoint, Visitor};
 use crate::telemetry::meters::DoorMeter;
 
 /// Serves the requests of one connection until it is closed from either side; `pulse` says meanwhile how it stands.
@@ -26,7 +25,7 @@ use crate::telemetry::meters::DoorMeter;
 pub(super) async fn converse<S, E>(
     stream: S,
     endpoint: &E,
-    caller: &Caller,
+    visitor: &Visitor,
     pulse: &Pulse,
     meter: &DoorMeter,
     mut shutdown: Shutdown,
@@ -36,7 +35,7 @@ pub(super) async fn converse<S, E>(
 {
     let service = service_fn(|request| {
         pulse.asked();
-        let answer = endpoint.answer(request, caller);
+        let answer = endpoint.answer(request, visitor);
         async {
             let answer = answer.await;
             meter.answered(answer.status().as_u16());

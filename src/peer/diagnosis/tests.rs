@@ -1,7 +1,7 @@
 //! Answers that a kernel gives, and such as it should not.
 
 use netlink_packet_core::{DefaultNla, ErrorMessage};
-use netlink_packet_sock_diag::constants::{TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT};
+use netlink_packet_sock_diag::constants::{TCP_SYN_SENT, TCP_TIME_WAIT};
 use netlink_packet_sock_diag::inet::InetResponseHeader;
 use nix::libc::{ENOENT, EPERM};
 
@@ -62,14 +62,14 @@ fn error(number: u32, errno: i32) -> Vec<u8> {
 }
 
 fn verdict(answer: &[u8]) -> Result<Option<u32>, io::ErrorKind> {
-    let owner = read(answer, 7, from(), to()).map_err(|error| error.kind())?;
-    Ok(owner.map(|owner| owner.uid))
+    let response = read(answer, 7, from(), to()).map_err(|error| error.kind())?;
+    Ok(response.as_ref().and_then(connected).map(|owner| owner.uid))
 }
 
 #[test]
 fn the_owner_of_a_connection_is_believed_with_its_group() {
-    let owner = read(&answer(7, |_| {}), 7, from(), to()).unwrap();
-    assert_eq!(owner, Some(Owner { uid: 1000, group: Some(4711) }));
+    let response = read(&answer(7, |_| {}), 7, from(), to()).unwrap().unwrap();
+    assert_eq!(connected(&response), Some(Owner { uid: 1000, group: Some(4711) }));
     let mapped = |header: &mut InetResponseHeader| {
         header.family = AF_INET6;
         header.socket_id.source_address = "::ffff:127.0.0.1".parse().unwrap();
@@ -122,7 +122,7 @@ fn a_link_that_lags_behind_is_given_up_for_another() {
     let lagging = Link::open().unwrap();
     lagging.socket.send(&question(0, to, from), 0).unwrap();
     LINK.set(Some(lagging));
-    assert!(ask(from, to).is_err());
+    assert!(ask_once(from, to).is_err());
     LINK.with_borrow(|link| assert!(link.is_none()));
     assert_eq!(uid(), Some(me));
 
