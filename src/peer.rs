@@ -5,12 +5,12 @@
 //! Unix                  SO_PEERCRED and SO_PEERPIDFD (unix(7))          uid, gid, pid, control group
 //! ```
 //!
-//! What is said here is taken from the kernel alone, and at once; [`ControlGroups`] and [`Memberships`] look up what a
+//! What is said here is taken from the kernel alone, and at once; [`ControlGroups`] and [`Accounts`] look up what a
 //! control group and a user are called. Whatever cannot be told is unknown: there is no guess that somebody could help along.
 
+mod accounts;
 mod control_groups;
 mod diagnosis;
-mod memberships;
 mod support;
 mod tcp;
 mod unix;
@@ -20,8 +20,8 @@ use std::{fs, io};
 
 use nix::unistd::Pid;
 
+pub use accounts::{Account, Accounts};
 pub use control_groups::ControlGroups;
-pub use memberships::Memberships;
 pub use support::{Shortfall, shortfalls};
 pub use tcp::{is_of_here, of_tcp};
 pub use unix::of_unix;

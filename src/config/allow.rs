@@ -141,6 +141,10 @@ fn account(
     }
     let name = node.string()?;
     let (title, help) = match find(&name.value) {
+        Ok(Some(OVERFLOW)) => (
+            format!("{} stands for all who have no name here", quoted(&name.value)),
+            "a service that shares it with others needs a user of its own, or name it by unit",
+        ),
         Ok(Some(id)) => return Some(Account { name: name.value, id }),
         Ok(None) => (
             format!("there is no {what} {}", quoted(&name.value)),
@@ -302,6 +306,10 @@ fn check_together(
         );
     }
 }
+
+/// The id that the kernel gives for every user, and every group, that is not mapped into this user namespace
+/// (`user_namespaces`(7)).
+const OVERFLOW: u32 = 65534;
 
 /// The keys that say whom a rule is for.
 const KEYS: &[&str] = &["user", "group", "unit", "user_unit", "endpoint", "source", "token"];

@@ -1,10 +1,9 @@
-//! Who stands at a door: what the kernel says at once of whoever connected, and what rules may want to know beside.
+//! Who stands at a door: what the kernel says at once of whoever connected, and what rules and names of sessions may want to know beside.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::model::{Caller, ControlGroup, Proof};
-use crate::peer::{ControlGroups, Group, Memberships, Peer};
+use crate::peer::{Accounts, ControlGroups, Group, Peer};
 use crate::policy::Needs;
 
 /// Whoever has connected, as far as that is known without asking anybody but the kernel.
@@ -61,17 +60,16 @@ impl From<Caller> for Visitor {
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
     control_groups: ControlGroups,
-    memberships: Memberships,
+    accounts: Accounts,
 }
 
 impl Resolver {
     /// Of the machine that this process runs on.
     pub(super) fn of_this_machine() -> Self {
-        let memberships = Memberships::default();
-        Self { control_groups: ControlGroups::of_this_machine(), memberships }
+        Self { control_groups: ControlGroups::of_this_machine(), accounts: Accounts::default() }
     }
 
-    /// What is to be known of `visitor`, who shows `proof`. The groups are those of the user whose request it is: a
+    /// What is to be known of `visitor`, who shows `proof`. Name and groups are those of the user whose request it is: a
     /// ticket's, if it shows one.
     pub(super) async fn resolve(&self, visitor: &Visitor, proof: Proof, needs: Needs) -> Caller {
         let caller = visitor.caller.clone();
@@ -84,14 +82,14 @@ impl Resolver {
             let path = if needs.units { self.control_groups.path(group).await } else { None };
             path.map(|path| ControlGroup::new(&path))
         };
-        let groups = async {
-            let user = user.filter(|_| needs.groups);
-            match user {
-                Some(user) => self.memberships.groups(user).await,
+        let account = async {
+            match user.filter(|_| needs.groups || needs.names) {
+                Some(user) => self.accounts.of(user).await,
                 None => None,
             }
         };
-        let (unit, groups): (_, Option<Arc<[u32]>>) = tokio::join!(unit, groups);
-        Caller { proof, unit, groups: groups.unwrap_or_default(), ..caller }
+        let (unit, account) = tokio::join!(unit, account);
+        let account = account.unwrap_or_default();
+        Caller { proof, unit, name: account.name, groups: account.groups, ..caller }
     }
 }

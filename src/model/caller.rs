@@ -17,11 +17,11 @@ pub struct Caller {
     pub endpoint: Arc<str>,
     /// The user id, by the kernel's word.
     pub uid: Option<u32>,
-    /// The name of that user, where it was looked up.
+    /// The name of the user whose request it is, a ticket's if it shows one, where that was looked up.
     pub name: Option<Arc<str>>,
     /// The group id of the process, by the kernel's word.
     pub gid: Option<u32>,
-    /// The groups of the user.
+    /// The groups of that user.
     pub groups: Arc<[u32]>,
     /// The process id; for the audit only, since ids are reused.
     pub pid: Option<i32>,
@@ -101,8 +101,8 @@ impl Caller {
             Proof::None | Proof::Token(_) => self.uid,
         };
         match (user, &self.name, &self.unit, self.source) {
-            (Some(uid), Some(name), _, _) if self.uid == Some(uid) => Label::Name(Arc::clone(name)),
-            (Some(uid), _, _, _) => Label::User(uid),
+            (Some(_), Some(name), _, _) => Label::Name(Arc::clone(name)),
+            (Some(uid), None, _, _) => Label::User(uid),
             (None, _, Some(unit), _) => Label::Unit(unit.clone()),
             (None, _, None, Some(source)) if !source.is_loopback() => Label::Source(source),
             (None, _, None, _) => Label::Name(Arc::clone(&self.endpoint)),

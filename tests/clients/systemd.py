@@ -82,16 +82,16 @@ def machine(stage, moto):
     with stage.case("root gets credentials over the control socket"):
         lent(stage, stage.run(BIN, "process", "reader", secret_stdout=True))
     with stage.case("another user does not"):
-        done = stage.run("runuser", "-u", "nobody", "--", BIN, "process", "reader")
+        done = stage.run("runuser", "-u", "daemon", "--", BIN, "process", "reader")
         assert done.returncode == 77 and not done.stdout, f"{done.returncode}: {done.stderr}"
     with stage.case("the journal has fields to look for"):
         def told(*matches):
             argv = ["journalctl", "-q", "--boot", "--output", "json", "-u", SERVICE, *matches]
             return [json.loads(line) for line in stage.run(*argv).stdout.splitlines()]
-        until(lambda: told("CREDBROKER_PROFILE=reader"), "the refusal of nobody's")
+        until(lambda: told("CREDBROKER_PROFILE=reader"), "the refusal of another user")
         refused = told("CREDBROKER_PROFILE=reader")[-1]
         assert refused["MESSAGE"] == "refused" and refused["PRIORITY"] == "6", refused
-        assert refused["CREDBROKER_PEER_UID"] == str(pwd.getpwnam("nobody").pw_uid), refused
+        assert refused["CREDBROKER_PEER_UID"] == str(pwd.getpwnam("daemon").pw_uid), refused
         assert told("CREDBROKER_ENDPOINT=local"), "where it listens"
     with stage.case("each endpoint has its share of what LimitNOFILE= gives"):
         samples = probe("/metrics").splitlines()
