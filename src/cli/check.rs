@@ -225,12 +225,12 @@ mod tests {
 
     #[test]
     fn another_user_has_what_a_rule_gives() {
-        let rule = "[[allow]]\nprofiles = [\"reader\"]\nuser = \"nobody\"\nendpoint = \"imds\"\n";
-        let findings = check(&format!("{FINE}\n{rule}"), Some("nobody"));
+        let rule = "[[allow]]\nprofiles = [\"reader\"]\nuser = \"bin\"\nendpoint = \"imds\"\n";
+        let findings = check(&format!("{FINE}\n{rule}"), Some("bin"));
         assert!(findings.plans.contains("reader  yes, at the endpoint imds"), "{}", findings.plans);
         assert!(findings.plans.contains("writer  no"), "{}", findings.plans);
-        let rule = rule.replace("nobody", "daemon");
-        let findings = check(&format!("{FINE}\n{rule}"), Some("nobody"));
+        let rule = rule.replace("bin", "daemon");
+        let findings = check(&format!("{FINE}\n{rule}"), Some("bin"));
         let why = "  reader  no: no rule gives it to this caller\n            the rule for the user daemon, at the endpoint imds does not hold: not the user daemon\n";
         assert!(findings.plans.contains(why), "{}", findings.plans);
         let findings = check(FINE, Some("root"));
