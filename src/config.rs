@@ -19,7 +19,6 @@ mod daemon;
 mod endpoint;
 mod explain;
 mod fault;
-mod later;
 mod mask;
 mod mfa;
 mod named;
@@ -56,7 +55,7 @@ use crate::model::{KeySource, Plan, ProfileName};
 use crate::policy::Rule;
 
 pub use audience::{explain_for, untold};
-pub use daemon::{DaemonSettings, StoreKind};
+pub use daemon::{AuditSink, DaemonSettings, StoreKind};
 pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
 pub use explain::explain;
 pub use fault::Faults;

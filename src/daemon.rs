@@ -3,6 +3,7 @@
 //! Everything is read before anything is bound, and everything is bound before anybody is served. The way down is
 //! the same in reverse: no new connections, the requests under way finish, the leases end, their secrets are wiped.
 
+mod audit_file;
 mod change;
 mod closed;
 mod fault;

@@ -4,6 +4,7 @@
 //! [`Container`] and [`Control`] answers: it guards, asks the [`Desk`] for a grant, and waits for the lease no longer
 //! than its clients do. Nothing here calls an STS, and nothing but [`server`] and [`listener`] touches a socket.
 
+pub mod audit;
 pub mod budget;
 pub mod control;
 pub mod listener;

@@ -54,6 +54,9 @@ fn render(status: &Status, now: SystemTime) -> String {
         table::when(Some(&status.started), now)
     );
     text.push_str(&render_store(&status.store));
+    if let Some(trouble) = &status.audit_trouble {
+        let _ = writeln!(text, "audit: {trouble}");
+    }
     if let Some(configuration) = &status.configuration {
         text.push_str(&render_configuration(configuration, now));
     }
@@ -275,6 +278,7 @@ mod tests {
                 kind: "container".into(),
                 address: "127.0.0.1:9911".into(),
             }],
+            audit_trouble: None,
             store: store(),
             profiles: vec![reader(), refused()],
             sts: Vec::new(),
@@ -362,6 +366,7 @@ sessions    3
             started: "2026-01-01T22:00:00Z".into(),
             configuration: None,
             endpoints: Vec::new(),
+            audit_trouble: None,
             store: store(),
             profiles: vec![admin.clone(), admin],
             sts: vec![ahead_and_slow()],

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::config::context::Context;
 use crate::config::cursor::Cursor;
 use crate::config::fault::{At, Fault, quoted};
-use crate::config::later;
 use crate::model::CommandLine;
 
 /// What concerns the daemon as a whole.
@@ -22,6 +21,8 @@ pub struct DaemonSettings {
     pub idle: Duration,
     /// How long before the end of an MFA session a person is told; twenty minutes unless the file says otherwise.
     pub mfa_warning: Duration,
+    /// Where the audit goes; to the log unless the file says otherwise.
+    pub audit: AuditSink,
     /// What is run when a person is needed; `{message}` in it stands for the reason.
     pub notify: Option<CommandLine>,
 }
@@ -36,6 +37,16 @@ pub enum StoreKind {
     Sealed,
 }
 
+/// Where the audit goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuditSink {
+    /// To a file, a JSON object a line.
+    File(PathBuf),
+    /// To where the log goes, which is the journal under systemd.
+    #[default]
+    Journal,
+}
+
 /// Reads the `[daemon]` table, which may be left out.
 pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<DaemonSettings> {
     let mut state_dir = None;
@@ -44,6 +55,7 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
     let mut store = None;
     let mut mfa_warning = None;
     let mut notify = None;
+    let mut audit = None;
     if let Some(mut table) = table {
         state_dir = table.string("state_dir").and_then(|path| context.absolute(&path));
         control = table.string("control").and_then(|path| context.absolute(&path));
@@ -52,7 +64,8 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         mfa_warning =
             table.duration("mfa_warning").and_then(|warning| check_mfa_warning(warning, context));
         notify = table.take("notify").and_then(|node| context.command(&node));
-        table.finish(|node| later::key(node, later::DAEMON));
+        audit = table.string("audit").and_then(|audit| read_audit(&audit, context));
+        table.finish(|_| None);
     }
     let state_dir = match state_dir {
         Some(path) => path.value,
@@ -71,6 +84,7 @@ pub(super) fn read(table: Option<Cursor<'_>>, context: &Context<'_>) -> Option<D
         store: store.unwrap_or_default(),
         idle: idle.unwrap_or(DEFAULT_IDLE),
         mfa_warning: mfa_warning.unwrap_or(DEFAULT_MFA_WARNING),
+        audit: audit.unwrap_or_default(),
         notify: notify.map(|command| command.value),
     })
 }
@@ -114,6 +128,22 @@ fn read_store(store: &At<String>, context: &Context<'_>) -> Option<StoreKind> {
             None
         }
     }
+}
+
+fn read_audit(audit: &At<String>, context: &Context<'_>) -> Option<AuditSink> {
+    if audit.value == "journal" {
+        return Some(AuditSink::Journal);
+    }
+    let path = context.absolute(audit)?;
+    if path.value.is_dir() {
+        let title = format!("{} is a directory", path.value.display());
+        let fault = Fault::error(path.span, title);
+        context
+            .findings
+            .add(fault.help("name a file in it, such as \"audit.jsonl\", or write \"journal\""));
+        return None;
+    }
+    Some(AuditSink::File(path.value))
 }
 
 fn check_socket_path(path: &At<PathBuf>, context: &Context<'_>) {

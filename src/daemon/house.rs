@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::broker::{Broker, Habits};
 use crate::config::{Config, DaemonSettings, EndpointConfig, Surroundings};
+use crate::daemon::audit_file::Auditing;
 use crate::daemon::change;
 use crate::daemon::listeners::{Fittings, Listeners};
 use crate::daemon::lookout::{Find, Outcome};
@@ -38,6 +39,7 @@ pub(super) struct House {
     fittings: Fittings,
     listeners: Listeners,
     standing: Standing,
+    auditing: Auditing,
     /// The search for the store's key in a keyring.
     seeking: JoinSet<()>,
 }
@@ -88,6 +90,7 @@ impl House {
         let habits = Habits { idle: settings.idle, mfa_warning: settings.mfa_warning };
         let broker = Broker::with_store(plans, Arc::clone(&source), store, clock, habits);
         let desk = Desk::new(access, broker.clone());
+        let auditing = Auditing::start(desk.audit().clone(), &settings.audit, clock);
         let budget = Budget::of_process();
         let meters = Meters::default();
         source.count_with(meters.sts());
@@ -102,7 +105,17 @@ impl House {
         let (desk, about, started) = (desk.within(&room), standing.subscribe(), clock.now());
         let control = Control { desk, key, epoch, about, started, metrics };
         listeners.serve_control(door, control, room);
-        let house = Self { settings, said, source, broker, fittings, listeners, standing, seeking };
+        let house = Self {
+            settings,
+            said,
+            source,
+            broker,
+            fittings,
+            listeners,
+            standing,
+            auditing,
+            seeking,
+        };
         house.tell_where();
         Ok(house)
     }
@@ -151,6 +164,7 @@ impl House {
         let uid = config.uid;
         let (said, plans, path) = Said::of(config);
         self.fittings.desk.govern(access(uid, &said.rules, &plans));
+        self.auditing.go_to(&said.settings.audit);
         let same_plans = self.broker.plans().iter().map(Arc::as_ref).eq(&plans);
         let mut next = self.listeners.bind(&said.endpoints);
         let faults = std::mem::take(&mut next.faults);
@@ -192,6 +206,7 @@ impl House {
     pub(super) async fn close(mut self) {
         self.fittings.metrics.health.end();
         self.listeners.drain().await;
+        self.auditing.close().await;
         self.seeking.shutdown().await;
         self.broker.stop().await;
     }

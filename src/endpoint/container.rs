@@ -10,7 +10,6 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
-use tracing::debug;
 
 use crate::broker::Form;
 use crate::endpoint::desk::{Desk, Empty, PERSON_NEEDED, Turned, sentence};
@@ -40,6 +39,7 @@ impl Endpoint for Container {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
         if let Err(objection) = guard::check(&request, visitor.address()) {
+            self.desk.note_refused(visitor.caller(), objection.as_str());
             return reply::last(Error::objection(objection).reply());
         }
         self.route(&request, visitor).await.unwrap_or_else(|error| error.reply())
@@ -61,35 +61,42 @@ impl Container {
             let no = No::MethodNotAllowed("GET, HEAD");
             return Err(Error::new(no, "MethodNotAllowed", "use GET"));
         }
-        let shown = shown(request)?;
+        let turned_away = |no: TurnedAway| {
+            self.desk.note_refused(visitor.caller(), no.why);
+            refused(no.text)
+        };
+        let shown = shown(request).map_err(turned_away)?;
         let (profile, proof) = match named {
             None => {
-                let claims = self.ticket(shown)?;
+                let claims = self.ticket(shown).map_err(turned_away)?;
                 (claims.profile, Proof::Ticket(claims.uid))
             }
-            Some(profile) => self.token(shown, profile)?,
+            Some(profile) => {
+                let digest = self.token(shown).map_err(turned_away)?;
+                let profile = decode(profile).and_then(|name| ProfileName::parse(&name).ok());
+                let nothing = || Error::new(No::NotFound, "NotFound", "the path names no profile");
+                (profile.ok_or_else(nothing)?, Proof::Token(digest))
+            }
         };
         self.lend(&profile, &self.desk.meet(visitor, proof).await).await
     }
 
-    fn ticket(&self, shown: &[u8]) -> Result<TicketClaims, Error> {
+    fn ticket(&self, shown: &[u8]) -> Result<TicketClaims, TurnedAway> {
         let now = self.desk.broker().clock().now();
-        TicketClaims::verify(&self.key, shown, self.epoch.get(), now).map_err(|why| {
-            debug!(%why, "ticket refused");
-            refused("the ticket is not good or no longer so; get another: credbroker exec")
+        TicketClaims::verify(&self.key, shown, self.epoch.get(), now).map_err(|bad| TurnedAway {
+            why: bad.as_str(),
+            text: "the ticket is not good or no longer so; get another: credbroker exec",
         })
     }
 
-    /// The profile that the path names, for who shows a token of any rule; without one nobody learns which there are.
-    fn token(&self, shown: &[u8], profile: &str) -> Result<(ProfileName, Proof), Error> {
+    /// Whether any rule names the token that is shown; without one nobody learns which profiles there are.
+    fn token(&self, shown: &[u8]) -> Result<TokenDigest, TurnedAway> {
         let digest = TokenDigest::of(shown);
-        if !self.desk.knows(&digest) {
-            return Err(refused("no rule names this token; a ticket goes to /v1/credentials"));
+        if self.desk.knows(&digest) {
+            return Ok(digest);
         }
-        let profile = decode(profile).and_then(|name| ProfileName::parse(&name).ok());
-        let profile = profile
-            .ok_or_else(|| Error::new(No::NotFound, "NotFound", "the path names no profile"))?;
-        Ok((profile, Proof::Token(digest)))
+        let text = "no rule names this token; a ticket goes to /v1/credentials";
+        Err(TurnedAway { why: "no rule names the token", text })
     }
 
     async fn lend(&self, profile: &ProfileName, caller: &Caller) -> Result<Reply, Error> {
@@ -127,15 +134,25 @@ impl Container {
     }
 }
 
+/// Why nobody knows for what somebody came: for the audit, and for the client.
+struct TurnedAway {
+    why: &'static str,
+    text: &'static str,
+}
+
 /// The one value of the `Authorization` header.
-fn shown(request: &Parts) -> Result<&[u8], Error> {
+fn shown(request: &Parts) -> Result<&[u8], TurnedAway> {
     let mut values = request.headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
-        (None, _) => Err(refused(
-            "no ticket came in the Authorization header; run the program by: credbroker exec PROFILE --env-token -- ...",
-        )),
+        (None, _) => Err(TurnedAway {
+            why: "neither a ticket nor a token was shown",
+            text: "no ticket came in the Authorization header; run the program by: credbroker exec PROFILE --env-token -- ...",
+        }),
         (Some(value), None) => Ok(value.as_bytes()),
-        (Some(_), Some(_)) => Err(refused("there is more than one Authorization header")),
+        (Some(_), Some(_)) => {
+            let text = "there is more than one Authorization header";
+            Err(TurnedAway { why: text, text })
+        }
     }
 }
 

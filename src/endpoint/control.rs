@@ -154,11 +154,15 @@ impl Control {
                 return Ok(reply::json(held.body(Form::Process, render::process)));
             }
             "code" => return self.code(&granted, caller).await,
-            "forget" => lease.forget().await,
+            "forget" => {
+                lease.forget().await;
+                self.desk.note_deed(caller, name, "let go");
+            }
             "login" => return self.login(&granted, caller, &read(body).await?).await,
             "logout" => self.log_out(&granted, caller).await,
             "refresh" => {
                 lease.refresh(PATIENCE).await.map_err(|why| unavailable(why, name))?;
+                self.desk.note_deed(caller, name, "renewed");
             }
             "ticket" => return self.ticket(&granted, caller, body).await,
             _ => {}
@@ -189,6 +193,7 @@ impl Control {
             message: "the kernel gave no random bytes for a ticket; try again".to_owned(),
             retry_after_seconds: Some(1),
         })?;
+        self.desk.note_deed(caller, &granted.plan.profile, "ticket given");
         let document =
             ticket(secret.expose_secret(), &timestamp(expires), &url, &client(&granted.plan));
         Ok(reply::json(Bytes::from_owner(document)))
@@ -235,6 +240,7 @@ impl Control {
             started: timestamp(self.started),
             endpoints,
             configuration: self.desk.is_run_by(caller).then_some(configuration),
+            audit_trouble: self.desk.audit().trouble().filter(|_| self.desk.is_run_by(caller)),
             store: store(self.desk.broker().store().condition()),
             profiles: profiles.collect(),
             sts: states.iter().map(sts).collect(),

@@ -1,16 +1,16 @@
-//! Where endpoints ask for credentials: the rules and the broker behind them, and a line in the audit for every refusal.
+//! Where endpoints ask for credentials: the rules and the broker behind them, and the audit of what they give.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tracing::{debug, info};
 
 use crate::broker::{Broker, Held, Lease, Unavailable};
 use crate::endpoint::Visitor;
+use crate::endpoint::audit::{Audit, Event, Outcome};
 use crate::endpoint::budget::{Budget, Purpose, Room, Wait};
 use crate::endpoint::visitor::Resolver;
-use crate::model::{Caller, Failure, FailureKind, Plan, ProfileName, Proof, TokenDigest};
+use crate::model::{Caller, Failure, FailureKind, Plan, ProfileName, Proof, RoleArn, TokenDigest};
 use crate::policy::{Access, Action, Decision, Grant};
 
 /// The rules in force, and the broker that they guard; cloning is cheap.
@@ -18,6 +18,7 @@ use crate::policy::{Access, Action, Decision, Grant};
 pub struct Desk {
     access: Arc<ArcSwap<Access>>,
     broker: Broker,
+    audit: Audit,
     resolver: Resolver,
     /// That of the door before it.
     room: Room,
@@ -60,7 +61,8 @@ impl Desk {
     pub fn new(access: Access, broker: Broker) -> Self {
         let room = Budget::default().room(Purpose::Lending);
         let access = Arc::new(ArcSwap::from_pointee(access));
-        Self { access, broker, resolver: Resolver::of_this_machine(), room }
+        let (audit, resolver) = (Audit::default(), Resolver::of_this_machine());
+        Self { access, broker, audit, resolver, room }
     }
 
     /// Puts `access` in the place of the rules in force, for all clones of this. Requests that are under way are decided
@@ -77,6 +79,12 @@ impl Desk {
     #[must_use]
     pub fn within(&self, room: &Room) -> Self {
         Self { room: room.clone(), ..self.clone() }
+    }
+
+    /// Where everything that happens here is taken down.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     pub(super) fn broker(&self) -> &Broker {
@@ -112,16 +120,8 @@ impl Desk {
                 Ok(Granted { plan, grant })
             }
             Decision::Refuse(reason) => {
-                info!(
-                    target: AUDIT,
-                    %profile,
-                    channel = caller.channel.as_str(),
-                    endpoint = &*caller.endpoint,
-                    peer.uid = caller.uid,
-                    peer.pid = caller.pid,
-                    %reason,
-                    "refused"
-                );
+                let outcome = Outcome::Refused(reason.as_str());
+                self.take_down(caller, Some(profile), outcome);
                 Err(Turned::Away)
             }
         }
@@ -164,7 +164,7 @@ impl Desk {
         if !self.access.load().gave(&granted.grant) {
             self.ask(caller, profile, Action::Use).map_err(|_| Empty::Away)?;
         }
-        Self::note_lent(caller, profile, &held);
+        self.note_lent(caller, &granted.plan, &held);
         Ok(held)
     }
 
@@ -173,31 +173,29 @@ impl Desk {
         self.room.wait()
     }
 
-    /// Writes down that the caller gets `held`.
-    fn note_lent(caller: &Caller, profile: &ProfileName, held: &Held) {
-        debug!(
-            target: AUDIT,
-            %profile,
-            channel = caller.channel.as_str(),
-            endpoint = &*caller.endpoint,
-            peer.uid = caller.uid,
-            peer.pid = caller.pid,
-            access_key.id = held.credentials().access_key_id,
-            "lent"
-        );
+    /// Takes down that the caller gets `held`.
+    fn note_lent(&self, caller: &Caller, plan: &Plan, held: &Held) {
+        let credentials = held.credentials();
+        let outcome = Outcome::Lent {
+            role_arn: plan.last.call.role_arn().map(RoleArn::as_str),
+            access_key_id: &credentials.access_key_id,
+            expires: credentials.validity.expires(),
+        };
+        self.take_down(caller, Some(&plan.profile), outcome);
     }
 
-    /// Writes down what the caller has done for a profile, or to it.
-    pub(super) fn note_deed(caller: &Caller, profile: &ProfileName, deed: &'static str) {
-        info!(
-            target: AUDIT,
-            %profile,
-            channel = caller.channel.as_str(),
-            endpoint = &*caller.endpoint,
-            peer.uid = caller.uid,
-            peer.pid = caller.pid,
-            "{deed}"
-        );
+    /// Takes down what the caller has done for a profile, or to it.
+    pub(super) fn note_deed(&self, caller: &Caller, profile: &ProfileName, deed: &'static str) {
+        self.take_down(caller, Some(profile), Outcome::Done(deed));
+    }
+
+    /// Takes down that the caller was turned away before it was known what it may have.
+    pub(super) fn note_refused(&self, caller: &Caller, reason: &'static str) {
+        self.take_down(caller, None, Outcome::Refused(reason));
+    }
+
+    fn take_down(&self, caller: &Caller, profile: Option<&ProfileName>, outcome: Outcome<'_>) {
+        self.audit.note(&Event { caller, profile, outcome }, self.broker.clock().now());
     }
 }
 
@@ -236,7 +234,3 @@ pub(super) fn sentence(failure: &Failure, profile: &ProfileName) -> String {
 
 /// What our clients are told where a person is needed, whichever way the source names it.
 pub(super) const PERSON_NEEDED: &str = "MfaRequired";
-
-/// The target of the audit's lines: one for every refusal, and, at DEBUG, one for every grant, of which there may be
-/// thousands a second.
-const AUDIT: &str = "credbroker::audit";

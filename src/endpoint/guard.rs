@@ -27,6 +27,18 @@ pub(super) enum Objection {
     UnclearHost,
 }
 
+impl Objection {
+    /// In words.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Browser => "a browser sent the request",
+            Self::ForeignHost => "the request names another host",
+            Self::Forwarded => "the request was forwarded",
+            Self::UnclearHost => "the request names no host, or two",
+        }
+    }
+}
+
 /// Looks for an objection to a request that came over TCP, to the address `own`.
 ///
 /// # Errors

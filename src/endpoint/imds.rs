@@ -54,6 +54,7 @@ impl Endpoint for Imds {
         // A body is never read; the server skips it or closes the connection.
         let (request, _) = request.into_parts();
         if let Err(objection) = guard::check(&request, visitor.address()) {
+            self.desk.note_refused(visitor.caller(), objection.as_str());
             let no = match objection {
                 Objection::Browser | Objection::ForeignHost | Objection::Forwarded => No::Forbidden,
                 Objection::UnclearHost => No::BadRequest,
@@ -102,12 +103,16 @@ impl Imds {
     ///
     /// A token that is sent must be good, needed or not: so a client notices that its own is dead.
     fn admit(&self, request: &Parts, caller: &Caller, now: SystemTime) -> Result<Option<u32>, No> {
-        match only(request, &TOKEN).map_err(|_| No::Unauthorized)? {
-            None if self.token_required => Err(No::Unauthorized),
+        let turned_away = |why: &'static str| {
+            self.desk.note_refused(caller, why);
+            No::Unauthorized
+        };
+        match only(request, &TOKEN).map_err(|_| turned_away("more than one token was sent"))? {
+            None if self.token_required => Err(turned_away("no token was sent")),
             None => Ok(None),
             Some(text) => token::verify(&self.key, self.binding(caller), text, now)
                 .map(Some)
-                .map_err(|_| No::Unauthorized),
+                .map_err(|bad| turned_away(bad.as_str())),
         }
     }
 
@@ -117,7 +122,10 @@ impl Imds {
             return Err(No::NotFound);
         }
         // Whatever is asked, it is a fact about the one profile that this caller sees; without one there is none.
-        let granted = self.offer(caller).ok_or(No::NotFound)?;
+        let Some(granted) = self.offer(caller) else {
+            self.desk.note_refused(caller, "none of the endpoint's profiles is the caller's");
+            return Err(No::NotFound);
+        };
         let plan = &granted.plan;
         let text = match rest {
             ["meta-data", "iam", "security-credentials"] => plan.profile.as_str().to_owned(),

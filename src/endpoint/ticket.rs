@@ -104,13 +104,21 @@ pub enum BadTicket {
     Revoked,
 }
 
-impl fmt::Display for BadTicket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BadTicket {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Expired => "the ticket has expired",
             Self::Forged => "the ticket was not made here",
             Self::Revoked => "the ticket was revoked",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BadTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

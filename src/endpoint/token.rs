@@ -131,12 +131,19 @@ pub(super) enum BadToken {
     Forged,
 }
 
-impl fmt::Display for BadToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BadToken {
+    /// In words.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
             Self::Expired => "the token has expired",
             Self::Forged => "the token was not made here, or not for this listener and caller",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BadToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -108,14 +108,22 @@ pub enum Refusal {
     Unknown,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Refusal {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::ForeignTicket => "the ticket was given to another user",
             Self::NoRule => "no rule gives it to this caller",
             Self::NotThisWay => "this endpoint does nothing of the kind",
             Self::Unknown => "nothing vouches for the caller's user, and no rule does without",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -152,14 +152,13 @@ fn similar_lines(expected: &str, found: &str) {
 #[derive(Clone, Copy)]
 struct Setting<'a> {
     text: &'a str,
-    later: bool,
 }
 
 impl<'a> Setting<'a> {
     fn of(line: &'a str) -> Option<Self> {
         let text = line.strip_prefix('#')?;
         let begins = text.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
-        begins.then(|| Self { text, later: text.ends_with("  # not yet") })
+        begins.then_some(Self { text })
     }
 
     fn is_header(self) -> bool {
@@ -189,7 +188,7 @@ fn uncommented(lines: &[&str], wanted: usize) -> String {
         let shown = match Setting::of(line) {
             Some(_) if number == wanted => setting.text,
             Some(header) if number == start => header.text,
-            Some(other) if in_table && (!other.later || whole.is_some_and(|w| w.later)) => {
+            Some(other) if in_table => {
                 let key = key_of(other.text);
                 if whole.is_none() || taken.contains(&key) {
                     continue;
@@ -264,7 +263,7 @@ fn the_shipped_configuration_is_valid_as_it_stands() {
 }
 
 #[test]
-fn every_setting_of_the_shipped_configuration_works_or_is_said_to_come_later() {
+fn every_setting_of_the_shipped_configuration_works() {
     let directory = workshop();
     let world = shipped_world(directory.path());
     let lines: Vec<&str> = SHIPPED.lines().collect();
@@ -278,23 +277,8 @@ fn every_setting_of_the_shipped_configuration_works_or_is_said_to_come_later() {
         if key_of(setting.text) == Some("mfa") {
             text.push_str(&table(&lines, "[mfa.me]"));
         }
-        let outcome = load_text(directory.path(), &text, &world);
-        let whole = lines[..=number].iter().rev().find_map(|line| {
-            if line.starts_with('[') {
-                Some(false)
-            } else {
-                Setting::of(line).filter(|s| s.is_header()).map(|s| s.later)
-            }
-        });
-        match outcome {
-            Ok(_) => assert!(!setting.later && whole != Some(true), "line {}: {line}", number + 1),
-            Err(faults) => {
-                let errors: Vec<&str> =
-                    faults.lines().filter(|line| line.starts_with("error")).collect();
-                assert!(setting.later || whole == Some(true), "line {}: {faults}", number + 1);
-                let honest = |error: &&str| error.contains("not supported by this version");
-                assert!(errors.iter().all(honest), "line {}: {faults}", number + 1);
-            }
+        if let Err(faults) = load_text(directory.path(), &text, &world) {
+            panic!("line {}: {faults}", number + 1);
         }
         tried += 1;
     }

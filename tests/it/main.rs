@@ -38,6 +38,7 @@ mod rotation;
 mod sandbox;
 mod sts_calls;
 mod wire;
+mod wire_audit;
 mod wire_container;
 mod wire_control;
 mod wire_imds;

@@ -11,7 +11,7 @@ use crate::endpoint::control::wire::{
     ErrorBody, LoginRequest, LoginStep, Reason, SignedOut, Waiting, WaitingList,
 };
 use crate::endpoint::control::{Control, PATIENCE, answer};
-use crate::endpoint::desk::{Desk, Empty, Granted};
+use crate::endpoint::desk::{Empty, Granted};
 use crate::endpoint::render::{self, Value};
 use crate::endpoint::reply::{self, Reply};
 use crate::model::{Call, Caller, ProfileName, timestamp};
@@ -59,7 +59,7 @@ impl Control {
             (Need::Code(_), Some(code)) => {
                 let held = self.desk.broker().answer(&granted.grant, code, PATIENCE).await;
                 let held = held.map_err(|why| refused(why, profile))?;
-                held.map_or(LoginStep::Nothing, |held| done(granted, caller, &held))
+                held.map_or(LoginStep::Nothing, |held| self.done(granted, caller, &held))
             }
             (Need::Consent(_), code) => {
                 if code.is_some() {
@@ -69,7 +69,7 @@ impl Control {
                 let consent = self.desk.broker().authorize(&granted.grant, PATIENCE).await;
                 match consent.map_err(|why| refused(why, profile))? {
                     None => LoginStep::Nothing,
-                    Some(Consent::Given(held)) => done(granted, caller, &held),
+                    Some(Consent::Given(held)) => self.done(granted, caller, &held),
                     Some(Consent::Asked(asked)) => LoginStep::Authorize {
                         waiting: view(errand, &self.names(caller, Action::Login)),
                         verification_uri: asked.verification_uri,
@@ -100,7 +100,7 @@ impl Control {
     /// Ends the sessions that a profile stands on.
     pub(super) async fn log_out(&self, granted: &Granted, caller: &Caller) {
         self.desk.broker().sign_out(&granted.grant).await;
-        Desk::note_deed(caller, &granted.plan.profile, "logged out");
+        self.desk.note_deed(caller, &granted.plan.profile, "logged out");
     }
 
     /// Ends the sessions of all that the caller manages; where that is everything, every ticket too.
@@ -148,8 +148,13 @@ impl Control {
             let text = format!("`{profile}` has no MFA device; `credbroker check` shows its plan");
             misconfigured("NoDevice", text)
         })?;
-        Desk::note_deed(caller, profile, "MFA code taken");
+        self.desk.note_deed(caller, profile, "MFA code taken");
         Ok(reply::json(Bytes::from_owner(code_document(&code, expires))))
+    }
+
+    fn done(&self, granted: &Granted, caller: &Caller, held: &Held) -> LoginStep {
+        self.desk.note_deed(caller, &granted.plan.profile, "logged in");
+        LoginStep::Done { expires: timestamp(held.credentials().validity.expires()) }
     }
 
     /// The profiles with which the caller may do `action`.
@@ -158,11 +163,6 @@ impl Control {
         let names = plans.iter().map(|plan| plan.profile.clone());
         self.desk.open_to(caller, action, names).map(|it| it.plan.profile.clone()).collect()
     }
-}
-
-fn done(granted: &Granted, caller: &Caller, held: &Held) -> LoginStep {
-    Desk::note_deed(caller, &granted.plan.profile, "logged in");
-    LoginStep::Done { expires: timestamp(held.credentials().validity.expires()) }
 }
 
 /// The errand as those see it who may do it for the profiles `names`, which are in order.

@@ -23,7 +23,7 @@ mod standing;
 
 use serde::{Deserialize, Serialize};
 
-pub use standing::{ConfigurationStatus, EndpointStatus, StoreStatus, StsStatus};
+pub use standing::{Changes, ConfigurationStatus, EndpointStatus, StoreStatus, StsStatus};
 
 /// Who serves, and the state of everything the caller may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Status {
     pub configuration: Option<ConfigurationStatus>,
     /// What it listens on.
     pub endpoints: Vec<EndpointStatus>,
+    /// What is in the way of the audit's file; absent for whom the daemon does not belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_trouble: Option<String>,
     /// Where sessions are kept.
     pub store: StoreStatus,
     /// The profiles, by name.
@@ -46,15 +49,6 @@ pub struct Status {
     /// The STSs of these profiles that were asked.
     #[serde(default)]
     pub sts: Vec<StsStatus>,
-}
-
-/// Whether there is anything else to see than before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changes {
-    /// Another number for each change of any profile.
-    pub change: u64,
-    /// Whether the daemon is about to end.
-    pub ending: bool,
 }
 
 /// The profiles that the caller may have.

@@ -61,3 +61,12 @@ pub struct StoreStatus {
     /// How many files were damaged or of another key, and are set aside as `*.bad`.
     pub set_aside: usize,
 }
+
+/// Whether there is anything else to see than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Another number for each change of any profile.
+    pub change: u64,
+    /// Whether the daemon is about to end.
+    pub ending: bool,
+}
