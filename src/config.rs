@@ -56,7 +56,7 @@ use crate::policy::Rule;
 
 pub use audience::{explain_for, untold};
 pub use daemon::{AuditSink, DaemonSettings, StoreKind};
-pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, LoopbackAddress};
+pub use endpoint::{EndpointConfig, EndpointKind, HttpTokens, Listen, ListenAddress};
 pub use explain::explain;
 pub use fault::Faults;
 pub use policies::{Claims, Policies, Policy, Purpose, policies};

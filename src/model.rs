@@ -30,7 +30,7 @@ mod token;
 mod unit;
 mod validity;
 
-pub use address::is_local_address;
+pub use address::{is_local_address, is_private_address};
 pub use arn::{AccountId, ArnFault, Partition, PolicyArn, RoleArn};
 pub use caller::{Caller, Channel, Label, Proof};
 pub use clock::{Clock, Moment, Passed};

@@ -60,18 +60,18 @@ impl Sockets {
         }
     }
 
-    /// The TCP socket that listens on `address`, whatever its name; `None` where there is none.
+    /// The TCP sockets that listen on `address`, whatever their names: one for each network namespace.
     ///
     /// # Errors
     /// What the system says.
-    pub fn tcp_at(&self, address: SocketAddr) -> io::Result<Option<TcpListener>> {
-        let found = self.0.iter().find_map(|(_, socket)| match socket {
+    pub fn tcp_at(&self, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+        let found = self.0.iter().filter_map(|(_, socket)| match socket {
             Socket::Tcp(socket) if socket.local_addr().is_ok_and(|it| it == address) => {
                 Some(socket)
             }
             Socket::Tcp(_) | Socket::Unix(_) => None,
         });
-        found.map(TcpListener::try_clone).transpose()
+        found.map(TcpListener::try_clone).collect()
     }
 
     /// The listening Unix socket called `name`; `None` where there is none.
@@ -165,10 +165,10 @@ mod tests {
         let sockets = Sockets(vec![("imds".to_owned(), Socket::Tcp(socket))]);
         for _ in 0..2 {
             assert_eq!(sockets.tcp("imds").unwrap().unwrap().local_addr().unwrap(), address);
-            assert!(sockets.tcp_at(address).unwrap().is_some());
+            assert_eq!(sockets.tcp_at(address).unwrap().len(), 1);
         }
         assert!(sockets.tcp("other").unwrap().is_none());
-        assert!(sockets.tcp_at(([127, 0, 0, 1], 1).into()).unwrap().is_none());
+        assert!(sockets.tcp_at(([127, 0, 0, 1], 1).into()).unwrap().is_empty());
         assert!(sockets.unix("imds").unwrap_err().to_string().contains("imds is a TCP socket"));
     }
 }

@@ -10,7 +10,7 @@ use nix::unistd::{Group, User};
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node, nearest};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::config::{EndpointConfig, EndpointKind};
+use crate::config::{EndpointConfig, EndpointKind, Listen};
 use crate::files;
 use crate::model::{
     Channel, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS, ProfileName, TokenDigest, UnitFault, UnitName,
@@ -291,6 +291,17 @@ fn check_together(
     let is_container = |name: &str| {
         scope.endpoints.iter().any(|it| it.name == name && it.kind == EndpointKind::Container)
     };
+    let is_shared = |name: &str| {
+        let listens = |listen: &Listen| matches!(listen, Listen::Address(it) if it.is_shared());
+        scope.endpoints.iter().any(|it| it.name == name && listens(&it.listen))
+    };
+    if matches!(conditions, [Condition::Endpoint(name)] if is_shared(name)) {
+        add(
+            place("endpoint"),
+            "whoever reaches this endpoint's address would have it",
+            "add source = \"ADDRESS\", or a network such as \"10.88.0.0/16\": the address is no loopback one",
+        );
+    }
     if place("token").is_some() && endpoint.is_some_and(|name| !is_container(name)) {
         add(
             place("token"),

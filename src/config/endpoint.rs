@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::config::context::Context;
 use crate::config::cursor::{Cursor, Node};
 use crate::config::fault::{At, Fault, Span, quoted};
-use crate::model::{Channel, ProfileName, is_local_address};
+use crate::model::{Channel, ProfileName, is_local_address, is_private_address};
 
 /// One listener, other than the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct EndpointConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// At this address.
-    Address(LoopbackAddress),
+    Address(ListenAddress),
     /// On 127.0.0.1, at a free port that is chosen once and kept in the state directory.
     FreePort,
     /// On the sockets that systemd hands over under this `FileDescriptorName=`.
@@ -68,16 +68,24 @@ pub enum HttpTokens {
     Required,
 }
 
-/// An address that only this machine reaches: a loopback one, or one of those that EC2 and ECS use for metadata and
-/// credentials (169.254.169.254, 169.254.170.2, `fd00:ec2::254`, `fd00:ec2::23`).
+/// An address that only this machine reaches, or its neighbours do: a loopback one, one of those that EC2 and ECS use for
+/// metadata and credentials (169.254.169.254, 169.254.170.2, `fd00:ec2::254`, `fd00:ec2::23`), or a private one, such as a
+/// bridge to containers has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LoopbackAddress(SocketAddr);
+pub struct ListenAddress(SocketAddr);
 
-impl LoopbackAddress {
+impl ListenAddress {
     /// `address`, if it is one of those; `None` for any other.
     #[must_use]
     pub fn new(address: SocketAddr) -> Option<Self> {
-        is_local_address(address.ip()).then_some(Self(address))
+        let ip = address.ip();
+        (is_local_address(ip) || is_private_address(ip)).then_some(Self(address))
+    }
+
+    /// Whether neighbours reach it, too.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        !is_local_address(self.0.ip())
     }
 
     /// The address.
@@ -87,7 +95,7 @@ impl LoopbackAddress {
     }
 }
 
-impl fmt::Display for LoopbackAddress {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
@@ -240,7 +248,7 @@ fn listen(
     context: &Context<'_>,
 ) -> Option<Listen> {
     match (address, socket) {
-        (Some(address), None) => listen_address(&address, context),
+        (Some(address), None) => listen_address(&address, kind, context),
         (None, Some(socket)) => listen_socket(socket, context),
         (None, None) if kind.value == "container" => Some(Listen::FreePort),
         (None, None) => {
@@ -265,7 +273,11 @@ fn listen(
     }
 }
 
-fn listen_address(address: &At<String>, context: &Context<'_>) -> Option<Listen> {
+fn listen_address(
+    address: &At<String>,
+    kind: &At<String>,
+    context: &Context<'_>,
+) -> Option<Listen> {
     let fault = |title: String| Fault::error(address.span.clone(), title);
     let Ok(parsed) = address.value.parse::<SocketAddr>() else {
         let title = format!("{} is no address", quoted(&address.value));
@@ -274,12 +286,18 @@ fn listen_address(address: &At<String>, context: &Context<'_>) -> Option<Listen>
             .add(fault(title).help("write an IP address and a port, such as \"127.0.0.1:9911\""));
         return None;
     };
-    let Some(local) = LoopbackAddress::new(parsed) else {
+    let Some(local) = ListenAddress::new(parsed) else {
         let title = format!("{} can be reached from other machines", parsed.ip());
-        let help = "use 127.0.0.1 or [::1] (or 169.254.169.254, 169.254.170.2, [fd00:ec2::254], [fd00:ec2::23])";
+        let help = "use 127.0.0.1 or [::1] (or 169.254.169.254, 169.254.170.2, [fd00:ec2::254], [fd00:ec2::23]); for containers the private address of their bridge";
         context.findings.add(fault(title).help(help));
         return None;
     };
+    if kind.value == "metrics" && local.is_shared() {
+        let title = format!("{} can be reached from other machines", parsed.ip());
+        let help = "use 127.0.0.1 or [::1]: a metrics endpoint asks nobody who it is";
+        context.findings.add(fault(title).help(help));
+        return None;
+    }
     if parsed.port() == 0 {
         let help =
             "name a port; a container endpoint without `address` gets a free one and keeps it";

@@ -66,11 +66,11 @@ pub(super) fn waits_for_a_start(old: &DaemonSettings, new: &DaemonSettings) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{EndpointKind, HttpTokens, LoopbackAddress};
+    use crate::config::{EndpointKind, HttpTokens, ListenAddress};
     use crate::model::ProfileName;
 
     fn at(port: u16) -> Listen {
-        Listen::Address(LoopbackAddress::new(([127, 0, 0, 1], port).into()).unwrap())
+        Listen::Address(ListenAddress::new(([127, 0, 0, 1], port).into()).unwrap())
     }
 
     fn container(name: &str, listen: Listen) -> EndpointConfig {

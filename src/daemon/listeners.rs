@@ -18,6 +18,7 @@ use crate::endpoint::listener::{ControlDoor, Door, TcpDoor};
 use crate::endpoint::server::{Shutdown, Stop, serve};
 use crate::endpoint::{Container, Control, Desk, Endpoint, Epoch, Imds, Metrics, Redeemer};
 use crate::model::Channel;
+use crate::peer;
 use crate::seal::Key;
 use crate::systemd::Sockets;
 use crate::telemetry::meters::DoorMeter;
@@ -247,7 +248,11 @@ impl Listeners {
     /// A socket for `endpoint`: systemd's, where it holds one for it; else one of our own.
     fn open(&self, endpoint: &EndpointConfig) -> Result<TcpDoor, DaemonFault> {
         let inherited = match &endpoint.listen {
-            Listen::Address(address) => self.inherited.tcp_at(address.get())?,
+            Listen::Address(address) => {
+                // One of another network namespace may have the same, and is taken by its name alone.
+                let found = self.inherited.tcp_at(address.get())?;
+                found.into_iter().find(|socket| peer::is_of_here(socket, address.get()))
+            }
             Listen::FreePort => self.inherited.tcp(&endpoint.name)?,
             Listen::Socket(name) => {
                 let missing = || DaemonFault::NoSocket(endpoint.name.clone(), name.clone());

@@ -1,4 +1,5 @@
-//! The doors: TCP on addresses that only this machine reaches, and the Unix socket of the control endpoint.
+//! The doors: TCP on addresses that only this machine reaches, or its neighbours on a private network, and the Unix socket of
+//! the control endpoint.
 //!
 //! A door says who came, by the kernel's word: the process at the other end, if that is one of this machine and of this network
 //! namespace.
@@ -12,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv6Ttl;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::debug;
@@ -19,7 +22,7 @@ use tracing::debug;
 use crate::endpoint::Visitor;
 use crate::endpoint::listener::fault::BindProblem;
 use crate::endpoint::listener::socket::SocketFile;
-use crate::model::{Caller, Channel, is_local_address};
+use crate::model::{Caller, Channel, is_local_address, is_private_address};
 use crate::peer;
 
 pub use fault::BindFault;
@@ -34,7 +37,7 @@ pub trait Door: Send + 'static {
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Visitor)>> + Send;
 }
 
-/// A TCP socket that only this machine reaches.
+/// A TCP socket that only this machine reaches, or its neighbours where they may be lent something.
 #[derive(Debug)]
 pub struct TcpDoor {
     listener: TcpListener,
@@ -49,10 +52,10 @@ impl TcpDoor {
     /// Listens on `address` for callers of `channel`; port 0 takes a free one.
     ///
     /// # Errors
-    /// [`BindFault`] for an address that others reach, and whatever the system says.
+    /// [`BindFault`] for a public address or all of them, and whatever the system says.
     pub fn bind(address: SocketAddr, channel: Channel) -> Result<Self, BindFault> {
         let fault = |problem| BindFault { place: address.to_string(), problem };
-        if !is_local_address(address.ip()) {
+        if !may_listen(address.ip(), channel) {
             return Err(fault(BindProblem::Public));
         }
         let listener = std::net::TcpListener::bind(address)
@@ -63,7 +66,7 @@ impl TcpDoor {
     /// Takes a socket that somebody else, such as systemd, has bound.
     ///
     /// # Errors
-    /// [`BindFault`] for an address that others reach, and whatever the system says.
+    /// [`BindFault`] for a public address or all of them, and whatever the system says.
     pub fn adopt(listener: std::net::TcpListener, channel: Channel) -> Result<Self, BindFault> {
         let unnamed = |error| BindFault {
             place: "the inherited socket".to_owned(),
@@ -71,11 +74,11 @@ impl TcpDoor {
         };
         let address = listener.local_addr().map_err(unnamed)?;
         let fault = |problem| BindFault { place: address.to_string(), problem };
-        if !is_local_address(address.ip()) {
+        if !may_listen(address.ip(), channel) {
             return Err(fault(BindProblem::Public));
         }
-        let listener = listener
-            .set_nonblocking(true)
+        let listener = stay_on_the_link(&listener, address.ip())
+            .and_then(|()| listener.set_nonblocking(true))
             .and_then(|()| TcpListener::from_std(listener))
             .map_err(|error| fault(BindProblem::Io(error)))?;
         let caller = Caller::unknown(channel, channel.as_str());
@@ -112,7 +115,7 @@ impl Door for TcpDoor {
             let (stream, from) = self.listener.accept().await?;
             let named = self.is_of_here.then(|| peer::of_tcp(&stream, from, self.address));
             let named = named.flatten();
-            if named.is_none() && !is_local(from.ip(), self.address.ip()) {
+            if named.is_none() && !may_come(from.ip(), self.address.ip()) {
                 debug!(peer.address = %from, "a connection from another machine was closed");
                 continue;
             }
@@ -177,13 +180,29 @@ impl Door for ControlDoor {
     }
 }
 
-/// Whether `peer` is a process of this machine that came to `own`.
+/// Whether an endpoint of this kind may listen at `address`. Neighbours reach a private one, and there is nothing by which
+/// monitoring would know them.
+fn may_listen(address: IpAddr, channel: Channel) -> bool {
+    is_local_address(address) || is_private_address(address) && channel != Channel::Metrics
+}
+
+/// Has no answer of `listener` leave the link that a link-local address is of, as on EC2 (`HttpPutResponseHopLimit`, whose
+/// default is 1); the same for the addresses of IPv6 that stand in for such.
+fn stay_on_the_link(listener: &std::net::TcpListener, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) if address.is_link_local() => listener.set_ttl(1),
+        IpAddr::V6(address) if !address.is_loopback() => Ok(setsockopt(listener, Ipv6Ttl, &1)?),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+    }
+}
+
+/// Whether `peer`, whom the kernel cannot name, may come to `own`: to a private address a neighbour may, to any other none.
 ///
 /// Linux takes packets for 169.254.169.254 on any interface, so the address alone keeps no neighbour out; but a
 /// process here that connects to one of the machine's own addresses comes from that same address, and a neighbour
 /// that pretends so never gets an answer.
-fn is_local(peer: IpAddr, own: IpAddr) -> bool {
-    peer.is_loopback() || peer == own
+fn may_come(peer: IpAddr, own: IpAddr) -> bool {
+    peer.is_loopback() || peer == own || !is_local_address(own)
 }
 
 #[cfg(test)]
@@ -199,27 +218,41 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_not_of_this_machine() {
+    fn neighbours_come_to_private_addresses_alone() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         for own in ["127.0.0.1", "169.254.169.254"] {
-            assert!(is_local(ip("127.0.0.1"), ip(own)));
-            assert!(is_local(ip(own), ip(own)));
-            assert!(!is_local(ip("169.254.7.7"), ip(own)));
-            assert!(!is_local(ip("10.0.0.1"), ip(own)));
+            assert!(may_come(ip("127.0.0.1"), ip(own)));
+            assert!(may_come(ip(own), ip(own)));
+            assert!(!may_come(ip("169.254.7.7"), ip(own)));
+            assert!(!may_come(ip("10.0.0.1"), ip(own)));
         }
-        assert!(is_local(ip("::1"), ip("::1")));
-        assert!(!is_local(ip("fe80::1"), ip("fd00:ec2::254")));
+        assert!(may_come(ip("::1"), ip("::1")));
+        assert!(!may_come(ip("fe80::1"), ip("fd00:ec2::254")));
+        assert!(may_come(ip("10.88.0.5"), ip("10.88.0.1")));
+        assert!(may_come(ip("fd00:88::5"), ip("fd00:88::1")));
     }
 
     #[tokio::test]
     async fn an_address_that_others_reach_is_refused() {
-        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "169.254.169.253:80"] {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:10.0.0.1]:80"] {
             let fault = TcpDoor::bind(address.parse().unwrap(), Channel::Imds).unwrap_err();
             assert!(matches!(fault.problem, BindProblem::Public), "{fault}");
         }
+        let fault = TcpDoor::bind(([10, 88, 0, 1], 0).into(), Channel::Metrics).unwrap_err();
+        assert!(matches!(fault.problem, BindProblem::Public), "{fault}");
         let inherited = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let fault = TcpDoor::adopt(inherited, Channel::Imds).unwrap_err();
         assert!(fault.to_string().contains("other machines"));
+    }
+
+    #[tokio::test]
+    async fn answers_of_a_link_local_address_stay_on_its_link() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let usual = listener.ttl().unwrap();
+        stay_on_the_link(&listener, [10, 88, 0, 1].into()).unwrap();
+        assert_eq!(listener.ttl().unwrap(), usual);
+        stay_on_the_link(&listener, [169, 254, 169, 254].into()).unwrap();
+        assert_eq!(listener.ttl().unwrap(), 1);
     }
 
     #[tokio::test]

@@ -1,11 +1,21 @@
-//! Addresses that only this machine reaches.
+//! Addresses that only this machine reaches, and such as only its neighbours do.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the broker may listen at `address`: loopback, or one of the four that SDKs know by heart.
+/// Whether only this machine reaches `address`: loopback, or one of the four that SDKs know by heart.
 #[must_use]
 pub fn is_local_address(address: IpAddr) -> bool {
     address.is_loopback() || WELL_KNOWN.contains(&address)
+}
+
+/// Whether `address` is of a network of one's own, such as that of a bridge to containers: RFC 1918, unique local (RFC 4193)
+/// and link-local ones (RFC 3927, RFC 4291); never a wildcard.
+#[must_use]
+pub fn is_private_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
+    }
 }
 
 /// The addresses of IMDS (EC2 user guide, "Access instance metadata"), of the ECS agent (ECS developer guide,
@@ -39,6 +49,36 @@ mod tests {
             ("::ffff:127.0.0.1", false),
         ] {
             assert_eq!(is_local_address(text.parse().unwrap()), local, "{text}");
+        }
+    }
+
+    #[test]
+    fn private_addresses_are_neither_public_nor_everybodys() {
+        for text in [
+            "10.88.0.1",
+            "172.17.0.1",
+            "172.31.255.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "fd00:88::1",
+            "fe80::1",
+        ] {
+            assert!(is_private_address(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "0.0.0.0",
+            "::",
+            "255.255.255.255",
+            "172.32.0.1",
+            "192.0.2.1",
+            "100.64.0.1",
+            "224.0.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_private_address(text.parse().unwrap()), "{text}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl fmt::Display for BindFault {
         match &self.problem {
             BindProblem::Absent => write!(
                 f,
-                "this machine has no such address as {place}; give it to the loopback device: ip address add ADDRESS dev lo"
+                "this machine has no such address as {place}; give it to the loopback device (ip address add ADDRESS dev lo), or start what brings its bridge up"
             ),
             BindProblem::InUse => {
                 write!(f, "something else listens on {place}; stop it or configure another address")
@@ -103,7 +103,7 @@ impl fmt::Display for BindFault {
             ),
             BindProblem::Public => write!(
                 f,
-                "{place} can be reached by other machines; use an address of this one alone, such as 127.0.0.1"
+                "{place} can be reached by other machines; use an address of this one alone, such as 127.0.0.1, or for containers the private address of their bridge"
             ),
         }
     }
