@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::broker::{Broker, Habits};
-use crate::config::{Config, DaemonSettings, EndpointConfig, Surroundings};
+use crate::config::{self, Config, DaemonSettings, EndpointConfig, Surroundings};
 use crate::daemon::audit_file::Auditing;
 use crate::daemon::change;
 use crate::daemon::listeners::{Fittings, Listeners};
@@ -23,6 +23,7 @@ use crate::endpoint::control::wire::EndpointStatus;
 use crate::endpoint::listener::{ControlDoor, Reach};
 use crate::endpoint::{About, Control, Desk, Health, Metrics};
 use crate::model::{Clock, Plan};
+use crate::peer;
 use crate::policy::{Access, Rule};
 use crate::source::Source;
 use crate::systemd::Sockets;
@@ -62,6 +63,7 @@ impl House {
         clock: Clock,
         sockets: Arc<Sockets>,
     ) -> Result<Self, DaemonFault> {
+        tell_of_shortfalls(&config);
         let (said, plans, path) = Said::of(config);
         let access = access(surroundings.uid, &said.rules, &plans);
         let settings = said.settings.clone();
@@ -160,6 +162,9 @@ impl House {
     /// Puts `config` in force, as far as it differs from what is; one that was wished for is said to be in force all the
     /// same, and what is in trouble tries again.
     fn put_in_force(&mut self, config: Config, wished: bool, changed: &BTreeSet<PathBuf>) {
+        if config.rules != self.said.rules {
+            tell_of_shortfalls(&config);
+        }
         let warnings = config.warnings.clone();
         let uid = config.uid;
         let (said, plans, path) = Said::of(config);
@@ -226,6 +231,13 @@ impl Said {
     fn of(config: Config) -> (Self, Vec<Plan>, Option<PathBuf>) {
         let Config { path, daemon: settings, endpoints, rules, plans, warnings, .. } = config;
         (Self { settings, endpoints, rules, warnings: warnings.lines().collect() }, plans, path)
+    }
+}
+
+/// Says what the kernel does not tell of callers here, as far as `config` stands on it.
+fn tell_of_shortfalls(config: &Config) {
+    for shortfall in config::untold(config, peer::shortfalls()) {
+        warn!("{shortfall}");
     }
 }
 

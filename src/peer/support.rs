@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::peer::control_groups::mounted;
 use crate::peer::{Group, Peer, of_tcp, of_unix};
@@ -49,13 +50,13 @@ impl fmt::Display for Shortfall {
 /// All that cannot be told here, found out by asking the kernel about this process itself.
 #[must_use]
 pub fn shortfalls() -> Vec<Shortfall> {
-    let (tcp, unix) = (own_by_tcp().ok().flatten(), own_by_unix().ok().flatten());
+    let (tcp, unix) = (own_by_tcp(), own_by_unix().ok().flatten());
     let has_group = |peer: &Peer| peer.group != Group::Unknown;
     let mounted = mounted().ok().flatten().is_some();
     let found = [
-        (Shortfall::TcpUsers, tcp.is_none()),
+        (Shortfall::TcpUsers, matches!(tcp, Ok(None))),
         (Shortfall::Units, !mounted),
-        (Shortfall::TcpUnits, mounted && tcp.is_some_and(|peer| !has_group(&peer))),
+        (Shortfall::TcpUnits, mounted && matches!(&tcp, Ok(Some(peer)) if !has_group(peer))),
         (Shortfall::UnixUnits, mounted && unix.is_none_or(|peer| !has_group(&peer))),
         (
             Shortfall::OtherUsers,
@@ -67,7 +68,8 @@ pub fn shortfalls() -> Vec<Shortfall> {
 
 fn own_by_tcp() -> io::Result<Option<Peer>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let client = TcpStream::connect(listener.local_addr()?)?;
+    // A packet filter may swallow what goes out.
+    let client = TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE)?;
     let (from, to) = (client.local_addr()?, client.peer_addr()?);
     Ok(of_tcp(&client, from, to))
 }
@@ -81,6 +83,9 @@ fn own_by_unix() -> io::Result<Option<Peer>> {
 fn is_whole(map: &str) -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }
+
+/// How long a connection to this process itself may take.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

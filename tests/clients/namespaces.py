@@ -255,6 +255,7 @@ def unmapped(stage, moto):
         walled = stage.daemon(text, "walled", within=within)
         assert ask(stage, None, "127.0.0.1", port, uid=ALICE)[0] == 404
         assert ask(stage, None, "127.0.0.1", port) == (200, "reader")
+        assert "other users are not known" in walled.process.log.read_text()
     with stage.case("`check` says that it would know nobody there"):
         done = stage.run(*within, BIN, "check", "--config", walled.config)
         assert done.returncode == 0 and "other users are not known" in done.stderr, done.stderr

@@ -23,6 +23,17 @@ SERVICE = "credbroker.service"
 LOCAL = 'address = "127.0.0.1:9911"'
 EC2 = 'address = "169.254.169.254:80"'
 
+# Prints the status of the metadata service's list of roles, and the list.
+ROLES = """
+import http.client, sys
+c = http.client.HTTPConnection(sys.argv[1], timeout=10)
+c.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+token = c.getresponse().read().decode()
+c.request("GET", "/latest/meta-data/iam/security-credentials/", headers={"X-aws-ec2-metadata-token": token})
+answer = c.getresponse()
+print(answer.status, answer.read().decode())
+"""
+
 
 def main():
     with Stage("systemd") as stage:
@@ -34,6 +45,8 @@ def main():
             watched(stage, moto)
             broken(stage, moto)
             metadata(stage, moto)
+            units_that_ask(stage, moto)
+            namespace(stage, moto)
             under_load(stage, moto)
             person(stage, moto)
         finally:
@@ -245,6 +258,53 @@ def metadata(stage, moto):
         until(lambda: "169.254" not in stage.run("ip", "address", "show", "dev", "lo").stdout, "the end of the address")
 
 
+def units_that_ask(stage, moto):
+    """Services that are lent to by their units, whatever user they run as."""
+    configure(moto, container=LOCAL, imds=EC2, rules=['unit = "system.slice/backup.service"'])
+    systemctl(stage, "start", "credbroker.socket", "credbroker-imds.socket")
+
+    def asks(unit, *options):
+        argv = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={unit}", *options]
+        done = stage.run(*argv, "/usr/bin/python3", "-c", ROLES, "169.254.169.254")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+    with stage.case("a service is lent to by its unit"):
+        for options in ((), ("--uid=daemon",), ("--property=DynamicUser=yes",)):
+            assert asks("backup.service", *options) == "200 reader", options
+    with stage.case("another service is not, nor one of the same name elsewhere"):
+        assert asks("other.service")[:3] == "404"
+        assert asks("other.service", "--uid=daemon")[:3] == "404"
+        assert asks("backup.service", "--slice=other.slice")[:3] == "404"
+        assert asks("backup-2.service")[:3] == "404"
+    with stage.case("a rule that comes later holds"):
+        configure(moto, container=LOCAL, imds=EC2, rules=['unit = "system.slice/other.service"'])
+        systemctl(stage, "reload", SERVICE)
+        until(lambda: asks("other.service") == "200 reader", "the rule")
+        assert asks("backup.service")[:3] == "404"
+    systemctl(stage, "stop", "credbroker.socket", "credbroker-local.socket", "credbroker-imds.socket", SERVICE)
+
+
+def namespace(stage, moto):
+    """A container's own listener, as docs/guides/containers.md has it."""
+    page = (pathlib.Path(__file__).parent / "containers.md").read_text()
+    unit, = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    with stage.case("a container asks at a socket that systemd made in its network namespace"):
+        for words in (("netns", "add", "app5"), ("-n", "app5", "link", "set", "lo", "up")):
+            done = stage.run("ip", *words)
+            assert done.returncode == 0, done.stderr
+        pathlib.Path("/etc/systemd/system/credbroker-app5.socket").write_text(unit)
+        configure(moto, container=LOCAL, imds='socket = "app5"', rules=['endpoint = "metadata"'])
+        systemctl(stage, "daemon-reload")
+        systemctl(stage, "enable", "--now", "credbroker-app5.socket")
+        inside = ["ip", "netns", "exec", "app5"]
+        for user in ("root", "daemon"):
+            done = stage.run(*inside, "runuser", "-u", user, "--", "/usr/bin/python3", "-c", ROLES, "127.0.0.1:9912")
+            assert done.stdout.strip() == "200 reader", f"{user}: {done.stdout}{done.stderr[-400:]}"
+        assert not listening(9912), "nothing listens outside"
+        systemctl(stage, "disable", "--now", "credbroker-app5.socket", "credbroker.socket")
+        systemctl(stage, "stop", SERVICE)
+
+
 def under_load(stage, moto):
     """Clients of all three endpoints, which are never refused while the daemon goes and comes."""
     configure(moto, container=LOCAL, imds=EC2)
@@ -407,7 +467,7 @@ def person(stage, moto):
         systemctl(stage, "stop", f"user@{ada.pw_uid}.service")
 
 
-def configure(moto, *profiles, access_key=None, container=None, imds=None):
+def configure(moto, *profiles, access_key=None, container=None, imds=None, rules=()):
     """The files of /etc/credbroker, with the owners and modes that the documentation names."""
     ETC.mkdir(exist_ok=True)
     keys = {"role_arn": moto.role, "endpoint_url": moto.url, "region": REGION}
@@ -419,7 +479,8 @@ def configure(moto, *profiles, access_key=None, container=None, imds=None):
         text = text.replace(address, container)
     if imds:
         text += f'[[endpoint]]\nname = "metadata"\nkind = "imds"\n{imds}\nprofiles = ["reader"]\n'
-        text += '[[allow]]\nprofiles = ["reader"]\nuser = "root"\nendpoint = "metadata"\n'
+        for rule in rules or ['user = "root"\nendpoint = "metadata"']:
+            text += f'[[allow]]\nprofiles = ["reader"]\n{rule}\n'
     for name, written in (("config.toml", text), ("base.json", json.dumps(moto.user))):
         (ETC / name).write_text(written)
         (ETC / name).chmod(0o640)

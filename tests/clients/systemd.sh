@@ -55,7 +55,7 @@ for unit in system user; do
     install -D -m 644 -t "$scratch/tree/usr/lib/systemd/$unit" "$root/systemd/$unit"/*
 done
 install -D -m 644 -t "$scratch/tree/usr/lib/sysusers.d" "$root/systemd/sysusers.d"/*
-install -D -m 644 -t "$scratch/tree$stage/clients" "$root/tests/clients"/*.py
+install -D -m 644 -t "$scratch/tree$stage/clients" "$root/tests/clients"/*.py "$root/docs/guides/containers.md"
 mkdir "$scratch/tree$stage/out" "$scratch/tree$stage/private" "$scratch/tree$stage/venv"
 
 # Runs inside the new namespaces, up to the moment at which systemd takes over.
