@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 
+from household import household
 from stage import BIN, REGION, Stage, config, listening
 
 ETC = pathlib.Path("/etc/credbroker")
@@ -48,6 +49,7 @@ def main():
             units_that_ask(stage, moto)
             namespace(stage, moto)
             under_load(stage, moto)
+            household(stage, moto, systemctl)
             person(stage, moto)
         finally:
             journal = stage.run("journalctl", "--no-pager", "--boot", "--output", "short-monotonic")
