@@ -54,6 +54,9 @@ address = "127.0.0.1:{container}"
 kind     = "imds"
 address  = "127.0.0.1:{imds}"
 profiles = ["PROFILE"]
+[[allow]]
+profiles = ["PROFILE"]
+user     = {os.geteuid()}
 """
     gone = f"""
 [mfa.me]
@@ -175,7 +178,7 @@ def until(true, what, seconds):
 
 def nothing(memory, secrets):
     """A moment is given to what the daemon does after its answer, such as the end of a connection."""
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 10
     while found := memory.search(secrets):
         assert time.monotonic() < deadline, f"still there: {found}"
         time.sleep(0.2)
