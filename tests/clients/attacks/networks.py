@@ -16,8 +16,8 @@ PORT = 9911
 
 
 def attacks(suite):
-    with suite.attack("another container", "an endpoint is to listen on every address, or on the network's", CONFIG) as attack:
-        for number, address in enumerate(("0.0.0.0:9912", "[::]:9912", "192.0.2.1:9912", "169.254.169.253:80")):
+    with suite.attack("another container", "an endpoint is to listen on every address, or on a public one", CONFIG) as attack:
+        for number, address in enumerate(("0.0.0.0:9912", "[::]:9912", "192.0.2.1:9912", "[::ffff:10.77.0.1]:9912")):
             text = f'[[endpoint]]\nkind = "imds"\naddress = "{address}"\nprofiles = ["it"]\n[profile.it]\ncredential_process = ["true"]\n'
             path = suite.stage.write(f"public-{number}/config.toml", text)
             done = suite.stage.run(BIN, "serve", "--config", path)
