@@ -251,6 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_extracted_from_what_is_as_hard_to_guess_as_one() {
+        // HKDF-Extract with a salt of zeros, framed as every tag here.
+        let key = Key::extract(&[9; KEY_LEN]).unwrap();
+        assert_eq!(**key.0, Key::new([0; KEY_LEN]).tag(b"key", &[&[9; KEY_LEN]]));
+        assert!(Key::extract(&[9; KEY_LEN + 1]).is_some());
+        assert!(Key::extract(&[9; KEY_LEN - 1]).is_none());
+        assert_eq!(format!("{key:?}"), "Key(..)");
+    }
+
+    #[test]
+    fn a_key_that_lies_elsewhere_or_belongs_to_somebody_else_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("key"), directory.path().join("link"));
+        write_new(&path, &[1; KEY_LEN]).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(Key::load_or_create(&link).is_err(), "a link was followed");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(4242), None).unwrap();
+            let fault = Key::load_or_create(&path).unwrap_err();
+            assert!(fault.to_string().contains("belongs to user id 4242"), "{fault}");
+        } else {
+            eprintln!("a stranger's key was not tried: only root can give a file away");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_no_key_of_ours_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");

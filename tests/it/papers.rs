@@ -36,6 +36,71 @@ fn the_architecture_names_files_that_exist() {
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md names {missing:?}");
 }
 
+/// What a proof is named by: a file or a folder, a script's case after the script's name, a module with tests of its own or one
+/// test in it, or a target of tests/fuzz.
+#[test]
+fn every_promise_names_a_proof_that_exists() {
+    let root = root();
+    let text = fs::read_to_string(root.join("docs/THREAT-MODEL.md")).unwrap();
+    let table = text.split("## What is promised").nth(1).unwrap();
+    let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let rows: Vec<_> = rows.take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 10, "the promises were not found");
+    let scripts = scripts(&root.join("tests/clients"));
+    let exists = |proof: &str| {
+        if let Some((_, case)) = proof.split_once(": ") {
+            let parts =
+                [case, &case.replace("alice", "{person}"), &case.replace("backup", "{service}")];
+            return parts.iter().any(|case| scripts.contains(&format!("\"{case}\"")));
+        }
+        let path = proof.replace("::", "/");
+        let (module, test) = path.rsplit_once('/').unwrap_or_default();
+        let source = |path: &str| {
+            let places = [format!("src/{path}.rs"), format!("tests/it/{path}.rs")];
+            places.iter().find_map(|place| fs::read_to_string(root.join(place)).ok())
+        };
+        let has = |text: String| text.contains(&format!("fn {test}("));
+        // `tests` is either a file or stands at the end of what it tests.
+        let inner = module.strip_suffix("/tests").unwrap_or(module);
+        root.join(proof).exists()
+            || source(&path).is_some_and(|text| text.contains("#[cfg(test)]"))
+            || [module, inner].iter().filter_map(|module| source(module)).any(has)
+            || root.join("tests/fuzz/targets").join(proof).with_extension("rs").exists()
+            || fs::read_to_string(root.join("docs/ATTACKS.md"))
+                .is_ok_and(|text| text.contains(&format!("\n| {proof} |")))
+    };
+    for row in rows {
+        let proofs = row.trim_end_matches('|').rsplit_once('|').unwrap().1;
+        let missing: Vec<_> =
+            code(proofs).filter(|proof| !exists(proof) && *proof != "ATTACKS.md").collect();
+        assert!(code(proofs).next().is_some() && missing.is_empty(), "{row}: {missing:?}");
+    }
+}
+
+#[test]
+fn each_direct_dependency_has_its_reason() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let named = |line: &str| line.split_once(" = ").map(|(name, _)| name.to_owned());
+    let mut wanted: Vec<_> = table.lines().filter_map(named).collect();
+    assert!(wanted.len() > 40, "the dependencies were not found");
+    let text = fs::read_to_string(root().join("docs/DESIGN.md")).unwrap();
+    let reasons = text.split("## What is each dependency for?").nth(1).unwrap();
+    let rows = reasons.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let mut found: Vec<_> =
+        rows.filter(|(_, why)| why.len() > 5).map(|(name, _)| name.to_owned()).collect();
+    wanted.sort();
+    found.sort();
+    assert_eq!(found, wanted);
+}
+
+/// The text of all scripts.
+fn scripts(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).unwrap().filter_map(Result::ok);
+    let scripts = entries.map(|entry| entry.path()).filter(|path| is(path, "py"));
+    scripts.filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
 #[test]
 fn no_paper_names_a_place_of_one_machine() {
     for paper in papers() {
