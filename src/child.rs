@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -16,6 +17,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
+
+/// Has every command from here on fail with [`ChildFault::Forbidden`], in words that a person understands: what starts
+/// programs is about to be given up for good.
+pub fn forbid() {
+    FORBIDDEN.store(true, Ordering::Relaxed);
+}
 
 /// Runs `program` with `arguments` and returns what it wrote to its output: at most `cap` bytes, within `deadline`.
 ///
@@ -60,6 +67,9 @@ async fn run(
     deadline: Duration,
     cap: usize,
 ) -> Result<Zeroizing<Vec<u8>>, ChildFault> {
+    if FORBIDDEN.load(Ordering::Relaxed) {
+        return Err(ChildFault::Forbidden);
+    }
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -115,6 +125,8 @@ impl Failed {
 pub enum ChildFault {
     /// It ended with anything but success.
     Failed(Failed),
+    /// This process runs no commands any more.
+    Forbidden,
     /// It did not end within this time.
     Late(Duration),
     /// Its output could not be read.
@@ -134,6 +146,10 @@ impl fmt::Display for ChildFault {
             Self::Failed(Failed { status, said: None }) => {
                 write!(f, "ended with {status}; run it by hand to see why")
             }
+            Self::Forbidden => write!(
+                f,
+                "cannot be started: no command was configured when the daemon started, so it gave up to run any; restart it"
+            ),
             Self::Late(deadline) => {
                 write!(f, "did not end within {} s; run it by hand to see why", deadline.as_secs())
             }
@@ -271,6 +287,9 @@ pub const MARKER: &str = "CREDBROKER_PROCESS_OF";
 
 /// Largest input of a child, in bytes: what any pipe takes at once (`PIPE_BUF`, pipe(7)).
 pub const INPUT_CAP: usize = 4096;
+
+/// See [`forbid`].
+static FORBIDDEN: AtomicBool = AtomicBool::new(false);
 
 /// How much of stderr is kept, in bytes.
 const SAID_CAP: usize = 4096;

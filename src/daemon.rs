@@ -6,6 +6,7 @@
 mod audit_file;
 mod change;
 mod closed;
+mod confine;
 mod fault;
 mod fingerprint;
 mod house;
@@ -28,6 +29,7 @@ use tracing::warn;
 
 use crate::broker::Broker;
 use crate::config::{self, Config, Faults, Surroundings};
+use crate::daemon::confine::Confined;
 use crate::daemon::house::House;
 use crate::daemon::lookout::{Find, Lookout};
 use crate::daemon::watchdog::Watchdog;
@@ -69,6 +71,12 @@ impl Daemon {
         let house = House::open(config, surroundings, source, clock, sockets)?;
         let (lookout, reload, finds) = Lookout::new(path, surroundings.clone());
         Ok(Self { house, lookout, reload, finds })
+    }
+
+    /// Has it told, and kept to, what was given up before.
+    fn confined(mut self, confined: Confined) -> Self {
+        self.house.confine(confined);
+        self
     }
 
     /// The holder of the leases.

@@ -16,6 +16,7 @@ mod duration;
 mod failure;
 mod inputs;
 mod name;
+mod needs;
 mod oidc;
 mod plan;
 mod provider;

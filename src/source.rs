@@ -98,7 +98,9 @@ pub(crate) fn commanded(code: &str, what: &str, fault: &ChildFault) -> Failure {
         ChildFault::Failed(_) | ChildFault::Late(_) | ChildFault::Read(_) => {
             FailureKind::Unreachable
         }
-        ChildFault::Start(_) | ChildFault::TooMuch(_) => FailureKind::Misconfigured,
+        ChildFault::Forbidden | ChildFault::Start(_) | ChildFault::TooMuch(_) => {
+            FailureKind::Misconfigured
+        }
     };
     Failure::new(kind, code, format!("{what} {fault}"))
 }

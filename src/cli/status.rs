@@ -1,5 +1,6 @@
 //! `status`: what the daemon holds, and how it stands with each profile.
 
+mod confinement;
 mod picture;
 mod watch;
 
@@ -60,6 +61,7 @@ fn render(status: &Status, now: SystemTime) -> String {
     if let Some(configuration) = &status.configuration {
         text.push_str(&render_configuration(configuration, now));
     }
+    text.extend(status.confinement.as_ref().map(confinement::render));
     let endpoints = status.endpoints.iter().map(|endpoint| {
         vec![endpoint.kind.clone(), endpoint.name.clone(), endpoint.address.clone()]
     });
@@ -273,6 +275,7 @@ mod tests {
                 faulty_since: Some("2026-01-02T02:57:00Z".into()),
                 pending: vec!["state_dir takes effect with the next start".into()],
             }),
+            confinement: None,
             endpoints: vec![EndpointStatus {
                 name: "local".into(),
                 kind: "container".into(),
@@ -365,6 +368,7 @@ sessions    3
             pid: 42,
             started: "2026-01-01T22:00:00Z".into(),
             configuration: None,
+            confinement: None,
             endpoints: Vec::new(),
             audit_trouble: None,
             store: store(),

@@ -12,6 +12,7 @@ use crate::broker::{Broker, Habits};
 use crate::config::{self, Config, DaemonSettings, EndpointConfig, Surroundings};
 use crate::daemon::audit_file::Auditing;
 use crate::daemon::change;
+use crate::daemon::confine::Confined;
 use crate::daemon::listeners::{Fittings, Listeners};
 use crate::daemon::lookout::{Find, Outcome};
 use crate::daemon::notice;
@@ -41,6 +42,7 @@ pub(super) struct House {
     listeners: Listeners,
     standing: Standing,
     auditing: Auditing,
+    confined: Confined,
     /// The search for the store's key in a keyring.
     seeking: JoinSet<()>,
 }
@@ -116,10 +118,17 @@ impl House {
             listeners,
             standing,
             auditing,
+            confined: Confined::default(),
             seeking,
         };
         house.tell_where();
         Ok(house)
+    }
+
+    /// Takes down what was given up before.
+    pub(super) fn confine(&mut self, confined: Confined) {
+        self.standing.is_confined(confined.status.clone());
+        self.confined = confined;
     }
 
     pub(super) fn broker(&self) -> &Broker {
@@ -170,6 +179,7 @@ impl House {
         let (said, plans, path) = Said::of(config);
         self.fittings.desk.govern(access(uid, &said.rules, &plans));
         self.auditing.go_to(&said.settings.audit);
+        let waits = self.confined.waits(&said.settings, &plans);
         let same_plans = self.broker.plans().iter().map(Arc::as_ref).eq(&plans);
         let mut next = self.listeners.bind(&said.endpoints);
         let faults = std::mem::take(&mut next.faults);
@@ -187,6 +197,7 @@ impl House {
         let later = change::waits_for_a_start(&self.settings, &said.settings).into_iter();
         let mut pending: Vec<_> =
             later.map(|key| format!("{key} takes effect with the next start")).collect();
+        pending.extend(waits);
         pending.extend(faults.iter().map(|(name, fault)| format!("endpoint {name}: {fault}")));
         let same = same_plans && said == self.said;
         if self.standing.is_in_force(
@@ -248,7 +259,7 @@ fn access(owner: u32, rules: &[Rule], plans: &[Plan]) -> Access {
 }
 
 /// A system's daemon is for every user of the machine; a person's for that person.
-fn reach(surroundings: &Surroundings) -> Reach {
+pub(super) fn reach(surroundings: &Surroundings) -> Reach {
     if surroundings.uid == 0 || surroundings.runtime_directory.is_some() {
         Reach::Everybody
     } else {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::broker::Broker;
 use crate::config::{Config, Surroundings};
+use crate::daemon::confine::Confined;
 use crate::daemon::{Daemon, DaemonFault, Reload, closed, load, report};
 use crate::endpoint::About;
 use crate::endpoint::server::Shutdown;
@@ -28,17 +29,21 @@ pub fn serve_until_told(
     surroundings: &Surroundings,
     sockets: Sockets,
 ) -> Result<(), DaemonFault> {
+    // Read before anything else is done, and by nobody who could be kept waiting.
+    let config = load(path, surroundings);
+    // Before there is another thread, for only those that are started later are confined as well.
+    let confined = config
+        .as_ref()
+        .map_or_else(|_| Confined::default(), |config| Confined::by(config, surroundings));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(DaemonFault::Runtime)?;
-    // Read before anything else is done, and by nobody who could be kept waiting.
-    let config = load(path, surroundings);
     let outcome = runtime.block_on(async {
         let sockets = Arc::new(sockets);
         match start(config, surroundings, &sockets) {
-            Ok(daemon) => run(daemon).await,
+            Ok(daemon) => run(daemon.confined(confined)).await,
             Err(fault) => {
                 closed::turn_away(&sockets, NOT_STARTED).await;
                 Err(fault)

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::endpoint::control::wire::{ConfigurationStatus, EndpointStatus};
+use crate::endpoint::control::wire::{ConfigurationStatus, ConfinementStatus, EndpointStatus};
 use crate::endpoint::{About, Redeemer};
 use crate::model::timestamp;
 
@@ -38,6 +38,11 @@ impl Standing {
             about.container = container;
             news
         });
+    }
+
+    /// Tells what was given up at the start.
+    pub(super) fn is_confined(&self, confinement: ConfinementStatus) {
+        self.0.send_modify(|about| about.confinement = confinement);
     }
 
     /// Tells that the configuration of `path` is in force, but for what is `pending`; says whether that is news, which

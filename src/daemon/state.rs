@@ -53,7 +53,7 @@ impl StateDirectory {
     /// # Errors
     /// [`StateFault`]; one directory is for one daemon.
     pub(super) fn open(path: &Path) -> Result<Self, StateFault> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        make_directory(path)?;
         let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why);
         files::check_directory(path).map_err(|fault| {
             let why = denied(&fault.to_string());
@@ -123,6 +123,11 @@ impl StateDirectory {
         // The configuration allows letters, digits and -_. in an endpoint's name.
         self.path.join(format!("port-{name}"))
     }
+}
+
+/// Makes the directory at `path`, mode 0700, where it is missing.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]

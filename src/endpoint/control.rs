@@ -233,14 +233,16 @@ impl Control {
             let lease = self.desk.lease(granted)?;
             Some(self.status_of(granted, &lease))
         });
-        let About { endpoints, configuration, .. } = self.about.borrow().clone();
+        let About { endpoints, configuration, confinement, .. } = self.about.borrow().clone();
+        let is_owner = self.desk.is_run_by(caller);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             endpoints,
-            configuration: self.desk.is_run_by(caller).then_some(configuration),
-            audit_trouble: self.desk.audit().trouble().filter(|_| self.desk.is_run_by(caller)),
+            configuration: is_owner.then_some(configuration),
+            confinement: is_owner.then_some(confinement),
+            audit_trouble: self.desk.audit().trouble().filter(|_| is_owner),
             store: store(self.desk.broker().store().condition()),
             profiles: profiles.collect(),
             sts: states.iter().map(sts).collect(),

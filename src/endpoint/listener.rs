@@ -26,7 +26,7 @@ use crate::model::{Caller, Channel, is_local_address, is_private_address};
 use crate::peer;
 
 pub use fault::BindFault;
-pub use socket::Reach;
+pub use socket::{Reach, make_directory};
 
 /// Where connections come in.
 pub trait Door: Send + 'static {

@@ -16,7 +16,7 @@ import tempfile
 from stage import BIN, REGION, NotHere, Sandbox, Stage, end, wait_for
 from world import BASE, SANDBOX, SECRET
 
-NOBODY = 65534
+SOMEBODY = 54_321
 # What each of these shows: secrets, or where they lie.
 CLOSED = ("mem", "environ", "maps", "auxv", "fd")
 LOOK = """
@@ -39,6 +39,7 @@ def main():
             closed(stage, person)
             cores(stage, person)
             children(stage, person)
+            given_up(stage, person)
     stage.exit()
 
 
@@ -51,7 +52,7 @@ class Person:
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-person.", dir="/tmp"))
         self.prefix = []
         if os.geteuid() == 0:
-            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+            self.prefix = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups", "--"]
         self.binary = shutil.copy(BIN, self.home)
         os.chmod(self.binary, 0o755)
         self.env = stage.env(HOME=self.home, CREDBROKER_CONTROL=self.home / "control.sock", HELD="in-the-environment")
@@ -68,6 +69,7 @@ role_arn       = "arn:aws:iam::123456789012:role/Reader"
 region         = "{REGION}"
 endpoint_url   = "{sandbox.url}"
 """)
+        self.plain = (self.home / "config.toml").read_text()
         self.own(self.home)
 
     def __enter__(self):
@@ -78,7 +80,7 @@ endpoint_url   = "{sandbox.url}"
 
     def own(self, path):
         if self.prefix:
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, SOMEBODY, SOMEBODY)
 
     def write(self, name, text, mode=0o600):
         path = self.home / name
@@ -216,6 +218,41 @@ def children(stage, person):
             targets = [line.split(" -> ")[1] for line in fds]
             # Its own three, and the directory that `ls` reads.
             assert len(targets) == 4 and not any(target.startswith(("socket:", "anon")) for target in targets), targets
+
+
+def given_up(stage, person):
+    """What the daemon gives up for good where no command is configured."""
+    def told():
+        return json.loads(person.run(person.binary, "status", "--json").stdout)
+
+    def kernel(pid):
+        return dict(line.split(":\t", 1) for line in pathlib.Path("/proc", str(pid), "status").read_text().splitlines() if ":\t" in line)
+
+    plain = person.plain
+    person.write("config.toml", plain)
+    command = plain.replace('{ file = "base.json" }', '{ command = ["/bin/cat", "base.json"] }')
+    with person.daemon() as daemon:
+        with stage.case("without a command it gives up system calls that it never makes, and to write elsewhere"):
+            confinement = told()["confinement"]
+            assert confinement["system_calls"]["on"] and confinement["writing"]["on"], confinement
+            state = kernel(daemon.pid)
+            assert state["Seccomp"] == "2" and state["NoNewPrivs"] == "1", state
+            for thread in pathlib.Path("/proc", str(daemon.pid), "task").iterdir():
+                assert kernel(thread.name)["Seccomp"] == "2", thread
+            assert person.run(person.binary, "process", "reader", secret_stdout=True).returncode == 0
+        with stage.case("a command that comes later waits for the next start, and says so"):
+            person.write("config.toml", command)
+            daemon.send_signal(signal.SIGHUP)
+            wait_for(lambda: any("next start" in it for it in told()["configuration"].get("pending", [])), "the word of it")
+        person.write("config.toml", plain)
+    person.write("config.toml", command)
+    with person.daemon() as daemon:
+        with stage.case("with a command it says why it gives up nothing"):
+            confinement = told()["confinement"]
+            assert not confinement["system_calls"]["on"] and "runs a command" in confinement["system_calls"]["why"], confinement
+            assert kernel(daemon.pid)["Seccomp"] == "0", kernel(daemon.pid)["Seccomp"]
+            assert "system calls are not confined: the profile" in person.run(person.binary, "status").stdout
+    person.write("config.toml", plain)
 
 
 if __name__ == "__main__":

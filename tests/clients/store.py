@@ -14,7 +14,7 @@ import leaks
 from scenario_mfa import PERSON, Device
 from stage import BIN, REGION, VENV, NotHere, Sandbox, Stage, end, wait_for
 
-NOBODY = 65534
+SOMEBODY = 54_321
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 KEY = {"Version": 1, "AccessKeyId": "AKIAMFAMFAMFAMFAMFA2", "SecretAccessKey": "mfa/EXAMPLEKEY/not/a/secret/aaaaaaaaaaaa"}
@@ -242,8 +242,8 @@ class Person:
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="credbroker-person.", dir="/tmp"))
         self.prefix = []
         if os.geteuid() == 0:
-            self.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            os.chown(self.home, NOBODY, NOBODY)
+            self.prefix = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+            os.chown(self.home, SOMEBODY, SOMEBODY)
         self.binary = shutil.copy(BIN, self.home)
         os.chmod(self.binary, 0o755)
         bus = self.home / "bus"

@@ -54,12 +54,12 @@ fn every_promise_names_a_proof_that_exists() {
             return parts.iter().any(|case| scripts.contains(&format!("\"{case}\"")));
         }
         let path = proof.replace("::", "/");
-        let (module, test) = path.rsplit_once('/').unwrap_or_default();
+        let (module, name) = path.rsplit_once('/').unwrap_or_default();
         let source = |path: &str| {
             let places = [format!("src/{path}.rs"), format!("tests/it/{path}.rs")];
             places.iter().find_map(|place| fs::read_to_string(root.join(place)).ok())
         };
-        let has = |text: String| text.contains(&format!("fn {test}("));
+        let has = |text: String| text.contains(&format!("fn {name}("));
         // `tests` is either a file or stands at the end of what it tests.
         let inner = module.strip_suffix("/tests").unwrap_or(module);
         root.join(proof).exists()

@@ -23,7 +23,10 @@ mod standing;
 
 use serde::{Deserialize, Serialize};
 
-pub use standing::{Changes, ConfigurationStatus, EndpointStatus, StoreStatus, StsStatus};
+pub use standing::{
+    Changes, ConfigurationStatus, ConfinementStatus, EndpointStatus, Measure, StoreStatus,
+    StsStatus,
+};
 
 /// Who serves, and the state of everything the caller may see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +40,9 @@ pub struct Status {
     /// How it stands with its configuration; absent for whom the daemon does not belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationStatus>,
+    /// What it gave up at its start; absent for whom the daemon does not belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<ConfinementStatus>,
     /// What it listens on.
     pub endpoints: Vec<EndpointStatus>,
     /// What is in the way of the audit's file; absent for whom the daemon does not belong to.

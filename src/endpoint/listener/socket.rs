@@ -27,13 +27,7 @@ pub(super) struct SocketFile {
 impl SocketFile {
     /// Binds a new socket at `path`, for those within `reach`.
     pub(super) fn bind(path: &Path, reach: Reach) -> Result<(UnixListener, Self), BindProblem> {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or_else(|| Path::new("."));
-        if !directory.exists() {
-            DirBuilder::new().recursive(true).mode(reach.directory_mode()).create(directory)?;
-            // The umask may have taken more away.
-            fs::set_permissions(directory, Permissions::from_mode(reach.directory_mode()))?;
-        }
+        let directory = make_directory(path, reach)?;
         let metadata = fs::metadata(directory)?;
         let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
         if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
@@ -77,6 +71,21 @@ impl Reach {
             Self::Owner => 0o600,
         }
     }
+}
+
+/// The directory of the socket at `path`, which is made where it is missing.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn make_directory(path: &Path, reach: Reach) -> io::Result<&Path> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    if !directory.exists() {
+        DirBuilder::new().recursive(true).mode(reach.directory_mode()).create(directory)?;
+        // The umask may have taken more away.
+        fs::set_permissions(directory, Permissions::from_mode(reach.directory_mode()))?;
+    }
+    Ok(directory)
 }
 
 /// Removes the socket at `path` unless somebody answers there.

@@ -70,3 +70,30 @@ pub struct Changes {
     /// Whether the daemon is about to end.
     pub ending: bool,
 }
+
+/// What the daemon gave up at its start, so that whoever gets hold of it has less.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ConfinementStatus {
+    /// Its memory is never swapped.
+    pub memory: Measure,
+    /// It writes in directories of its own alone.
+    pub writing: Measure,
+    /// System calls that it never makes are denied.
+    pub system_calls: Measure,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measure {
+    /// Whether it is so.
+    pub on: bool,
+    /// Why not, and what changes that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl From<Result<(), String>> for Measure {
+    fn from(outcome: Result<(), String>) -> Self {
+        Self { on: outcome.is_ok(), why: outcome.err() }
+    }
+}
