@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Denies the system calls of [`NEVER`] to this thread and to those that it starts, with EPERM.
+/// Denies what a daemon never calls to this thread and to those that it starts, with EPERM.
 ///
 /// # Errors
 /// Why that is not so: an old kernel, or a processor that is not known.

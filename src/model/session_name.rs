@@ -24,7 +24,7 @@ impl SessionName {
         Ok(Self(text.into()))
     }
 
-    /// Takes `text` as a session name in which [`CALLER`] stands for whoever asks, as it is legal for a short name.
+    /// Takes `text` as a session name in which `{caller}` stands for whoever asks, as it is legal for a short name.
     ///
     /// # Errors
     /// [`LimitFault`] with the rule that is broken.

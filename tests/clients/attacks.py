@@ -12,7 +12,7 @@ import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from attacks import endurance, files, leaks, networks, people, proofs, proxies, rebinding, requests, squatters
+from attacks import browser, endurance, files, leaks, networks, people, proofs, proxies, rebinding, requests, squatters
 from attacks.scene import Scene, Suite
 from stage import NotHere, Stage, say
 
@@ -21,10 +21,10 @@ HEAD = ["| class | attack | what stops it | what is seen |", "|---|---|---|---|"
 BEGIN, END = "<!-- attacks: written by the run -->\n", "<!-- end of attacks -->\n"
 # On one daemon, one after another; and each with daemons of its own, beside the others.
 ON_ONE = {"rebinding": rebinding, "proxies": proxies, "requests": requests, "proofs": proofs}
-BESIDE = {"people": people, "squatters": squatters, "networks": networks, "files": files, "leaks": leaks, "endurance": endurance}
+BESIDE = {"browser": browser, "people": people, "squatters": squatters, "networks": networks, "files": files, "leaks": leaks, "endurance": endurance}
 CLASSES = {**ON_ONE, **BESIDE}
 # The order of the table.
-KINDS = ["rebinding", "proxy", "smuggling", "path", "header", "method", "protocol", "ticket", "token", "another user", "squatter",
+KINDS = ["rebinding", "proxy", "browser", "smuggling", "path", "header", "method", "protocol", "ticket", "token", "another user", "squatter",
          "another container", "file", "leak", "endurance"]
 
 
