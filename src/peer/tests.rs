@@ -2,12 +2,14 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::geteuid;
 use tokio::time::Instant;
 
@@ -15,6 +17,7 @@ use super::*;
 
 /// A connection at its server's end, with the addresses of both.
 fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr, SocketAddr) {
+    assert_comes(listener);
     let (stream, from) = listener.accept().unwrap();
     let to = stream.local_addr().unwrap();
     (stream, from, to)
@@ -107,12 +110,19 @@ fn a_listener_is_of_this_namespace_if_the_kernel_finds_it_here() {
     }
 }
 
+/// Waits half a minute for a client.
+fn assert_comes(listener: &impl AsFd) {
+    let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut waiting, 30_000_u16), Ok(1), "nobody came");
+}
+
 #[test]
 fn another_user_is_seen_to_be_another() {
     if !is_root("another_user_is_seen_to_be_another") {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    // Where others may go: TMPDIR may be for its owner alone.
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let path = directory.path().join("socket");
     let (tcp, unix) =
@@ -126,6 +136,7 @@ fn another_user_is_seen_to_be_another() {
 
         let connect = format!("exec python3 -c \"{CONNECT}\" {}", path.display());
         let shell = Shell::start(&connect, Some(uid));
+        assert_comes(&unix);
         let (stream, _) = unix.accept().unwrap();
         let peer = of_unix(&stream).unwrap();
         assert_eq!((peer.uid, peer.gid), (uid, Some(uid)));

@@ -26,7 +26,7 @@ CHECKS = [
     ("the look at `Host`", "src/endpoint/guard.rs", "            check_host(host, own)?;\n", "            let _ = (host, own);\n",
      ["rebinding", "browser"], {"rebinding", "browser"}),
     ("the look at forwarders' headers", "src/endpoint/guard.rs", "if has(&FORWARDED) || has(&X_FORWARDED_FOR) {",
-     "if false && (has(&FORWARDED) || has(&X_FORWARDED_FOR)) {", ["proxies"], {"proxy"}),
+     "if false && (has(&FORWARDED) || has(&X_FORWARDED_FOR)) {", ["proxies"], {"proxy", "smuggling"}),
     ("the look at browsers' headers", "src/endpoint/guard.rs", "} else if has(&ORIGIN) || FETCH_METADATA.iter().any(has) {",
      "} else if false && (has(&ORIGIN) || FETCH_METADATA.iter().any(has)) {", ["rebinding", "requests", "browser"],
      {"browser", "rebinding", "header"}),
@@ -41,9 +41,9 @@ CHECKS = [
      ["people"], {"another user", "ticket"}),
     ("the tag of a metadata token", "src/endpoint/token.rs", "if length != TOKEN_LEN || !key.verify(LABEL, &parts, tag) {",
      "if length != TOKEN_LEN || false && !key.verify(LABEL, &parts, tag) {", ["proofs"], {"token"}),
-    ("the listener and the caller in a metadata token", "src/endpoint/token.rs",
-     "let parts: [&[u8]; 3] = [binding.listener.as_bytes(), &binding.holder.bytes(), claim];",
-     "let parts: [&[u8]; 3] = [b\"any\", b\"body\", claim];", ["proofs"], {"token"}),
+    ("the listener and the caller in a metadata token", "src/endpoint/imds.rs",
+     "Binding { listener: &self.name, holder: Holder::of(caller) }", "Binding { listener: \"any\", holder: Holder::of(&Caller::at_control(0)) }",
+     ["proofs", "people"], {"token", "another user"}),
     ("the wish for a metadata token", "src/endpoint/imds.rs", "None if self.token_required => Err(turned_away(\"no token was sent\")),",
      "None if self.token_required && now < SystemTime::UNIX_EPOCH => Err(turned_away(\"no token was sent\")),",
      ["proxies", "proofs", "requests"], {"proxy", "token", "header", "method", "path"}),
@@ -51,9 +51,6 @@ CHECKS = [
      "(Channel::Control, _) => user.is_some_and(|uid| self.is_owner(uid) || uid > 0),", ["people"], {"another user"}),
     ("the owner of a secret file", "src/files/open.rs", "Class::Credential | Class::Secret if mode & 0o077 & !of_group != 0 => {",
      "Class::Credential | Class::Secret if mode & 0o077 & !of_group != 0 && mode > 0o7777 => {", ["files"], {"file"}),
-    ("who serves the control socket", "src/cli/client/socket.rs",
-     "if trusted(server.uid(), nix::unistd::geteuid().as_raw(), directory.ok()) {",
-     "if trusted(server.uid(), nix::unistd::geteuid().as_raw(), directory.ok()) || server.uid() > 0 {", ["squatters"], {"squatter"}),
 ]
 
 
