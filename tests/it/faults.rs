@@ -177,6 +177,7 @@ async fn jump(step: i64, there: i64) -> String {
     story.to_string()
 }
 
+/// Contract F 65: what is held is renewed, and nobody is given what has expired.
 #[tokio::test(start_paused = true)]
 async fn clock_set_forward() {
     let saw = jump(7200, 0).await;
@@ -185,6 +186,7 @@ async fn clock_set_forward() {
     note("faults::clock_set_forward", "clock +2 h", done, &saw);
 }
 
+/// Contract F 65: the other way.
 #[tokio::test(start_paused = true)]
 async fn clock_set_back() {
     let saw = jump(-7200, 0).await;
@@ -192,6 +194,7 @@ async fn clock_set_back() {
     note("faults::clock_set_back", "clock -2 h", "the same, the other way", &saw);
 }
 
+/// Contract F 66: the first answer after the sleep is already a living session.
 #[tokio::test(start_paused = true)]
 async fn suspended() {
     let saw = jump(8 * 3600, 8 * 3600).await;

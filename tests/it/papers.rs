@@ -1,5 +1,6 @@
 //! The papers name what exists: every file and every link in them is there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,62 @@ fn each_direct_dependency_has_its_reason() {
     wanted.sort();
     found.sort();
     assert_eq!(found, wanted);
+}
+
+/// What clients need of the wire is numbered from 1 to 75: a test of each says so in its first sentence.
+#[test]
+fn every_item_of_the_contract_has_a_test() {
+    let mut sources = Vec::new();
+    for directory in ["src", "tests/it"] {
+        sources_below(&root().join(directory), &mut sources);
+    }
+    let shown: BTreeSet<_> = sources.iter().flat_map(|text| items(text)).collect();
+    let missing: Vec<_> = (1..=75).filter(|item| !shown.contains(item)).collect();
+    assert!(missing.is_empty(), "no test says that it shows {missing:?} of the contract");
+}
+
+#[test]
+fn only_what_is_said_of_a_test_is_an_item_shown() {
+    let said = |of: &str| items(&format!("/// Contract F 3, 40, and 5 as Go does: 600.\n{of}"));
+    assert_eq!(said("#[test]\nfn it_works() {"), [3, 40, 5]);
+    assert_eq!(
+        said("/// More.\n#[tokio::test(start_paused = true)]\nasync fn it_works() {"),
+        [3, 40, 5]
+    );
+    assert_eq!(items("/// Contract F 44. 405 is meant.\n#[test]\nfn it_works() {"), [44]);
+    assert!(said("fn a_part_of_a_test() {").is_empty());
+    assert!(said("\n#[test]\nfn another() {").is_empty());
+    assert!(said("#[test]\n#[ignore]\nfn one_that_never_runs() {").is_empty());
+}
+
+/// The items of the contract that the tests of a source say they show.
+fn items(text: &str) -> Vec<usize> {
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let mut items = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let Some(said) = line.strip_prefix("/// Contract F ") else { continue };
+        let rest = lines.iter().skip(at + 1).skip_while(|line| line.starts_with("///"));
+        let attributes: Vec<_> = rest.take_while(|line| line.starts_with("#[")).collect();
+        let is_test = |line: &str| line == "#[test]" || line.starts_with("#[tokio::test");
+        let ignored = attributes.iter().any(|line| line.starts_with("#[ignore"));
+        if attributes.iter().any(|line| is_test(line)) && !ignored {
+            // The list ends with its sentence: a number after it is one of something else.
+            let list = said.split([':', ';', '.']).next().unwrap_or_default();
+            let words = list.split([',', ' ']).filter(|word| !word.is_empty() && *word != "and");
+            items.extend(words.map_while(|word| word.parse::<usize>().ok()));
+        }
+    }
+    items
+}
+
+fn sources_below(directory: &Path, sources: &mut Vec<String>) {
+    for path in fs::read_dir(directory).unwrap().filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_dir() {
+            sources_below(&path, sources);
+        } else if is(&path, "rs") {
+            sources.push(fs::read_to_string(&path).unwrap());
+        }
+    }
 }
 
 /// The text of all scripts.
