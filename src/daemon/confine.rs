@@ -38,7 +38,7 @@ impl Confined {
                 writing: why().into(),
                 system_calls: why().into(),
             };
-            return Self { status, ..Self::default() }.told();
+            return Self { status, ..Self::default() };
         }
         let writable = directories(settings, &config.plans);
         // Only what is there can be opened to writing; whoever comes later says what is wrong with it.
@@ -57,10 +57,11 @@ impl Confined {
             writing: writing.into(),
             system_calls: system_calls.into(),
         };
-        Self { status, commands, writable }.told()
+        Self { status, commands, writable }
     }
 
-    fn told(self) -> Self {
+    /// Logs what is so, and why not.
+    pub(super) fn tell(&self) {
         let ConfinementStatus { memory, writing, system_calls } = &self.status;
         let told = [("memory", memory), ("writing", writing), ("system calls", system_calls)];
         for (what, measure) in told {
@@ -69,7 +70,6 @@ impl Confined {
                 Some(why) => info!("{what}: not confined: {why}"),
             }
         }
-        self
     }
 
     /// What of the next configuration cannot be done before the next start.

@@ -127,6 +127,7 @@ impl House {
 
     /// Takes down what was given up before.
     pub(super) fn confine(&mut self, confined: Confined) {
+        confined.tell();
         self.standing.is_confined(confined.status.clone());
         self.confined = confined;
     }

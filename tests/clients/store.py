@@ -14,7 +14,8 @@ import leaks
 from scenario_mfa import PERSON, Device
 from stage import BIN, REGION, VENV, NotHere, Sandbox, Stage, end, wait_for
 
-SOMEBODY = 54_321
+# Somebody whom the user database knows, as a session bus wants it.
+SOMEBODY = 1
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 KEY = {"Version": 1, "AccessKeyId": "AKIAMFAMFAMFAMFAMFA2", "SecretAccessKey": "mfa/EXAMPLEKEY/not/a/secret/aaaaaaaaaaaa"}
