@@ -101,7 +101,11 @@ def household(stage, moto, systemctl):
         systemctl(stage, "stop", f"user@{uid}.service")
     with stage.case("a ticket that somebody else has taken is good for nobody"):
         url, ticket = pathlib.Path("/home/alice/ticket").read_text().split()
-        ask = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", f"Authorization: {ticket}", url]
+        # In a file: a program's arguments are anybody's to read.
+        shown = pathlib.Path("/srv/shown")
+        shown.write_text(f"Authorization: {ticket}\n")
+        shown.chmod(0o644)
+        ask = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", f"@{shown}", url]
         assert as_person("alice", *ask).stdout == "200"
         assert as_person("bob", *ask).stdout == "403"
         assert as_service("backup", "svc-backup", *ask).stdout == "403"
