@@ -27,6 +27,8 @@ def attacks(suite):
     with House(suite, "people") as house:
         machine = house.daemon(house.broker, "machine", everybody=True)
         asking(suite, house, machine)
+        stealing(suite, house, machine)
+        ruled(suite, house)
         namespaces(suite, house, machine)
         own = house.daemon(house.alice, "own")
         looking(suite, house, own)
@@ -83,11 +85,56 @@ def asking(suite, house, machine):
         attack.saw = "they stay good"
 
 
+def stealing(suite, house, machine):
+    """A ticket that somebody else has got hold of: the kernel's word on who shows it comes on top."""
+    with suite.attack("another user", "shows a ticket that was given to somebody else", ACCESS, machine) as attack:
+        ticket = machine.ticket()
+        assert bob_shows(house, machine, ticket) == SERVED, "its own user is not served"
+        status = shows(house, house.bob, machine, ticket)
+        assert status == FORBIDDEN, status
+        attack.saw = str(status)
+
+
+def ruled(suite, house):
+    """At a metadata endpoint: whom a rule names, and who is like that one but for one thing."""
+    port = free_port()
+    text = "\n".join(['[[endpoint]]', 'name = "metadata"', 'kind = "imds"', f'address = "127.0.0.1:{port}"', 'profiles = ["reader"]',
+                      'http_tokens = "optional"', '[[allow]]', 'profiles = ["reader"]', f'user = {house.alice.uid}', ''])
+    ruled = house.daemon(house.broker, "ruled", everybody=True, text=text)
+    url = f"http://127.0.0.1:{port}/latest/meta-data/iam/security-credentials/"
+
+    def status(person, *more, path=""):
+        argv = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", *more, url + path]
+        return int((person.run(*argv) if person else house.stage.run(*argv)).stdout)
+
+    for name, person in (("another user", house.bob), ("root, by TCP,", None)):
+        for what, path in (("the role", ""), ("the credentials", "reader")):
+            with suite.attack("another user", f"{name} asks a metadata endpoint for {what} of whom a rule names", ACCESS, ruled) as attack:
+                assert status(house.alice, path=path) == SERVED, "whom the rule names is not served"
+                assert status(house.broker, path=path) == SERVED, "the daemon's own user is not served"
+                assert status(person, path=path) == 404
+                attack.saw = "404"
+    with suite.attack("another user", "shows the metadata token of whom a rule names", "src/endpoint/token.rs", ruled) as attack:
+        put = ["--request", "PUT", "--header", "X-aws-ec2-metadata-token-ttl-seconds: 60"]
+        token = house.alice.run("curl", "--silent", *put, f"http://127.0.0.1:{port}/latest/api/token").stdout
+        suite.secret(token)
+        shown = ["--header", f"X-aws-ec2-metadata-token: {token}"]
+        assert status(house.alice, *shown) == SERVED, "its own user is not served"
+        assert status(house.bob, *shown) == 401
+        attack.saw = "401"
+    ruled.stop()
+
+
 def bob_shows(house, machine, ticket):
     """What the daemon's own user is told for a ticket."""
-    headers = house.file(house.broker.home / "headers", f"Authorization: {ticket}\n", house.broker.uid)
-    done = house.broker.run("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", f"@{headers}",
-                            f"http://127.0.0.1:{machine.port}/v1/credentials")
+    return shows(house, house.broker, machine, ticket)
+
+
+def shows(house, person, machine, ticket):
+    """What a user is told for a ticket."""
+    headers = house.file(person.home / "headers", f"Authorization: {ticket}\n", person.uid)
+    done = person.run("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", f"@{headers}",
+                      f"http://127.0.0.1:{machine.port}/v1/credentials")
     return int(done.stdout)
 
 
